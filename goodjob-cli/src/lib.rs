@@ -1,0 +1,1 @@
+//! The goodjob command, as a binary and as a library for workers with their own jobs.

@@ -1,0 +1,1 @@
+//! goodjob on Postgres: the tables of the GoodJob gem, the lock protocol, LISTEN and NOTIFY.

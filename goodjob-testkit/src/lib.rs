@@ -1,0 +1,1 @@
+//! A throwaway Postgres, a conformance suite and a harness for testing goodjob.
