@@ -1,1 +1,54 @@
-//! The engine of goodjob without a database: jobs, queues, the store protocol, the scheduler.
+//! The engine of goodjob, without a database.
+//!
+//! *Find the next due job, lock it so that nobody else can, perform it, write down how it ended, and
+//! as long as that found something, do it again; otherwise sleep until a notice, a timer or a poll.*
+//!
+//! The path from [`Adapter::enqueue`] to a job's body and back:
+//!
+//! | file | what happens |
+//! |---|---|
+//! | `adapter.rs` | a [`Job`] and its options become a [`NewJob`] |
+//! | `store.rs` | a [`Store`] keeps it and tells workers |
+//! | `notifier.rs` | a [`Notifier`] hears the [`Notice`] |
+//! | `capsule.rs` | the [`Capsule`] passes it to the pools that want it |
+//! | `capsule/scheduler.rs` | a pool with a free slot searches |
+//! | `store/claim.rs` | the store locks and starts: a [`Claim`] |
+//! | `capsule/performer.rs` | the body runs in a task of its own: your [`Perform`] |
+//! | `store/settle.rs` | one pure function, [`settle`], decides what that did to the job |
+//! | `capsule/settler.rs` | the decision is written, in groups, and the lock released |
+//!
+//! Beside it stand `queue.rs` (which queues a pool takes), `capsule/timetable.rs` (future jobs),
+//! `capsule/process.rs` (the heartbeat) and `store/memory.rs` (a store to test with and to read).
+//! This crate knows no SQL and no HTTP; a backend implements [`Store`] and [`Notifier`].
+
+mod adapter;
+mod capsule;
+mod clock;
+mod config;
+mod ids;
+mod job;
+mod notifier;
+mod queue;
+mod store;
+
+pub use adapter::{Adapter, Enqueue};
+pub use capsule::{Capsule, Drained, HostIdentity, PoolReport, PoolState, ProcessRecord};
+pub use clock::{Clock, Timestamp};
+pub use config::{
+    Config, DEFAULT_CANCEL_GRACE, DEFAULT_HEARTBEAT, DEFAULT_MAX_CACHE, DEFAULT_MAX_INTERRUPTIONS,
+    DEFAULT_MAX_THREADS, DEFAULT_POLL_INTERVAL, Shutdown,
+};
+pub use ids::{ExecutionId, JobId, ProcessId};
+pub use job::{
+    Arguments, ArgumentsError, Backoff, BareContext, BoxError, Context, Decision, Due,
+    EnqueueError, ErrorNote, Handler, Handlers, Job, JobError, JobResult, NewJob, Options,
+    Panicked, Payload, Perform, Policy, Registry, Retry, Run, Running, TimedOut, Unhandled,
+    Verdict,
+};
+pub use notifier::{CHANNEL, Notice, NoticeError, Notifier, Signal};
+pub use queue::{Pool, Pools, QueueSelector, QueueStringError};
+pub use store::{
+    Claim, Claims, ErrorEvent, ExecutionRecord, Fate, Health, Inserted, Inspect, JobRecord,
+    JobState, LockState, MemoryStore, Outcome, Settled, Settlement, Store, StoreError, Token,
+    Wanted, settle,
+};

@@ -1,0 +1,272 @@
+//! Owns everything that runs in this process: one scheduler per pool, the listener, the settler and
+//! the heartbeat. Starts and stops them in order.
+
+mod attempt;
+mod panics;
+mod performer;
+mod poller;
+mod process;
+mod scheduler;
+mod settler;
+mod timetable;
+
+pub use process::{HostIdentity, PoolReport, ProcessRecord};
+pub use scheduler::PoolState;
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{Mutex, mpsc, watch};
+use tokio::task::{JoinHandle, JoinSet};
+use tokio_util::sync::CancellationToken;
+
+use crate::clock::Clock;
+use crate::config::{Config, Shutdown};
+use crate::ids::{JobId, ProcessId};
+use crate::job::Handlers;
+use crate::notifier::{Notifier, Signal};
+use crate::store::{Store, StoreError, Wanted};
+use performer::Performer;
+use process::Heart;
+use scheduler::{Scheduler, Wake};
+use settler::Settler;
+
+/// A running engine. Cheap to clone; all clones are the same engine.
+///
+/// It runs on the tokio runtime that it was started on, beside whatever else runs there. Dropping
+/// the last clone stops nothing: call [`shutdown`](Self::shutdown).
+#[derive(Clone)]
+pub struct Capsule {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    process: ProcessId,
+    pools: Vec<(Wanted, mpsc::UnboundedSender<Wake>, watch::Receiver<PoolState>)>,
+    /// No new work.
+    stop: CancellationToken,
+    /// No more waiting for running work.
+    cut: CancellationToken,
+    tasks: Mutex<Option<Tasks>>,
+}
+
+/// In the order in which they end.
+struct Tasks {
+    listening: JoinSet<()>,
+    schedulers: JoinSet<Vec<JobId>>,
+    settler: Settler,
+    heart: JoinHandle<()>,
+    heart_stop: CancellationToken,
+}
+
+/// How a shutdown went.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Drained {
+    /// Jobs that were not waited for. They are put back, and run again elsewhere.
+    pub cut_off: Vec<JobId>,
+}
+
+impl Capsule {
+    /// Registers the process, then starts its pools.
+    ///
+    /// # Errors
+    /// When the store cannot be reached or is unfit. Later errors are logged and outlived.
+    pub async fn start(
+        config: Config,
+        handlers: impl Into<Handlers>,
+        store: Arc<dyn Store>,
+        notifier: Arc<dyn Notifier>,
+    ) -> Result<Self, StoreError> {
+        let handlers = Arc::new(handlers.into());
+        let (stop, cut) = (CancellationToken::new(), CancellationToken::new());
+        panics::keep_locations();
+
+        let mut reports = Vec::new();
+        let mut states = Vec::new();
+        for _ in &config.pools {
+            let (state, report) = watch::channel(PoolState::default());
+            states.push(state);
+            reports.push(report);
+        }
+        let clock = Clock::system();
+        let heart = Heart::new(&config, &handlers, Arc::clone(&store), clock.clone(), &reports);
+        heart.beat().await?;
+
+        let settler = Settler::start(Arc::clone(&store), cut.clone(), config.slots());
+        let performer = Arc::new(Performer {
+            handlers: Arc::clone(&handlers),
+            max_interruptions: config.max_interruptions,
+            unhandled: config.unhandled,
+            cancel_grace: config.cancel_grace,
+            stopping: stop.clone(),
+            cut: cut.clone(),
+        });
+        let mut schedulers = JoinSet::new();
+        let mut pools = Vec::new();
+        for ((pool, state), report) in config.pools.iter().zip(states).zip(reports) {
+            let wanted = Wanted { queues: pool.queues.clone(), classes: handlers.classes() };
+            let (wake, wakes) = mpsc::unbounded_channel();
+            let scheduler = Scheduler::new(
+                pool.max_threads,
+                wanted.clone(),
+                &config,
+                clock.clone(),
+                Arc::clone(&store),
+                Arc::clone(&performer),
+                settler.handle(),
+                wakes,
+                state,
+            );
+            schedulers.spawn(scheduler.run(stop.clone(), cut.clone()));
+            pools.push((wanted, wake, report));
+        }
+
+        let (heard, signals) = mpsc::channel(256);
+        let mut listening = JoinSet::new();
+        let ear = stop.clone();
+        listening.spawn(async move { notifier.listen(heard, ear).await });
+        listening.spawn(route(signals, pools.clone()));
+
+        let heart_stop = CancellationToken::new();
+        let process = heart.id();
+        let heart = tokio::spawn(heart.run(heart_stop.clone()));
+        let tasks = Tasks { listening, schedulers, settler, heart, heart_stop };
+        let tasks = Mutex::new(Some(tasks));
+        Ok(Self { inner: Arc::new(Inner { process, pools, stop, cut, tasks }) })
+    }
+
+    /// The id of this process in the store.
+    #[must_use]
+    pub fn process(&self) -> ProcessId {
+        self.inner.process
+    }
+
+    /// What each pool is doing, in the order of the configuration.
+    #[must_use]
+    pub fn pools(&self) -> Vec<PoolState> {
+        self.inner.pools.iter().map(|(_, _, state)| state.borrow().clone()).collect()
+    }
+
+    /// Whether a shutdown has begun.
+    #[must_use]
+    pub fn is_stopping(&self) -> bool {
+        self.inner.stop.is_cancelled()
+    }
+
+    /// Waits until no pool has had anything to do for `quiet`.
+    pub async fn idle_for(&self, quiet: Duration) {
+        loop {
+            let last = self.pools().iter().map(|pool| pool.last_active).max();
+            let rest = match last {
+                Some(last) if !self.is_busy() => quiet.saturating_sub(last.elapsed()),
+                _ => quiet,
+            };
+            if rest.is_zero() {
+                return;
+            }
+            tokio::time::sleep(rest).await;
+        }
+    }
+
+    /// Waits until no due job is left that its pools want, not even one that another made meanwhile.
+    /// Future jobs are not waited for.
+    pub async fn drained(&self) {
+        loop {
+            let performed = self.performed();
+            for (_, wake, state) in &self.inner.pools {
+                let seen = state.borrow().empty;
+                let mut state = state.clone();
+                // A scheduler that has stopped will find nothing more.
+                let _ = wake.send(Wake::Now);
+                let _ = state.wait_for(|now| now.active == 0 && now.empty > seen).await;
+            }
+            if self.performed() == performed && !self.is_busy() {
+                return;
+            }
+        }
+    }
+
+    /// Takes no new work, waits for running jobs as `mode` says, and leaves the store clean.
+    ///
+    /// A job that is not waited for is told ([`Context::cancelled`](crate::Context::cancelled)),
+    /// dropped a grace later and put back, so that it runs again elsewhere at once.
+    /// Calling it twice is fine; the second call waits for the first.
+    pub async fn shutdown(&self, mode: Shutdown) -> Drained {
+        self.inner.stop.cancel();
+        if mode == Shutdown::Now {
+            self.inner.cut.cancel();
+        }
+        let Some(mut tasks) = self.inner.tasks.lock().await.take() else {
+            return Drained::default();
+        };
+        if let Shutdown::After(patience) = mode {
+            let cut = self.inner.cut.clone();
+            tasks.listening.spawn(async move {
+                tokio::time::sleep(patience).await;
+                cut.cancel();
+            });
+        }
+        let mut cut_off = Vec::new();
+        while let Some(ended) = tasks.schedulers.join_next().await {
+            match ended {
+                Ok(jobs) => cut_off.extend(jobs),
+                Err(error) => tracing::error!(%error, "a scheduler ended in a panic"),
+            }
+        }
+        tasks.listening.shutdown().await;
+        tasks.settler.finish().await;
+        // Last, so that the process is known for as long as it holds a job.
+        tasks.heart_stop.cancel();
+        if let Err(error) = tasks.heart.await {
+            tracing::error!(%error, "the heartbeat ended in a panic");
+        }
+        if !cut_off.is_empty() {
+            tracing::warn!(jobs = ?cut_off, "these jobs were not waited for and are put back");
+        }
+        Drained { cut_off }
+    }
+
+    /// Ends the waiting of a [`shutdown`](Self::shutdown) that is under way, as a second signal does.
+    pub fn hurry(&self) {
+        self.inner.stop.cancel();
+        self.inner.cut.cancel();
+    }
+
+    fn performed(&self) -> u64 {
+        self.pools().iter().map(|pool| pool.succeeded + pool.errored).sum()
+    }
+
+    fn is_busy(&self) -> bool {
+        self.pools().iter().any(|pool| pool.active > 0)
+    }
+}
+
+impl fmt::Debug for Capsule {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Capsule").field("process", &self.inner.process).finish_non_exhaustive()
+    }
+}
+
+/// Passes each notice on to every pool that wants its queue. The gem stops at the first pool that
+/// takes it; telling all costs a search that finds nothing, and needs no answer from a busy pool.
+async fn route(
+    mut signals: mpsc::Receiver<Signal>,
+    pools: Vec<(Wanted, mpsc::UnboundedSender<Wake>, watch::Receiver<PoolState>)>,
+) {
+    while let Some(signal) = signals.recv().await {
+        for (wanted, wake, _) in &pools {
+            let message = match &signal {
+                Signal::Resync => Wake::Resync,
+                Signal::Notice(notice) => {
+                    if notice.queue.is_some() && !wanted.queues.matches(notice.queue.as_deref()) {
+                        continue;
+                    }
+                    notice.at.map_or(Wake::Now, Wake::At)
+                }
+            };
+            // A scheduler that has ended wants no more notices.
+            let _ = wake.send(message);
+        }
+    }
+}

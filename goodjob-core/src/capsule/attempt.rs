@@ -1,0 +1,69 @@
+//! A claim in the hands of this process. Whatever happens to the task that holds it, its token goes
+//! back to the settler exactly once.
+
+use std::time::Duration;
+
+use tokio::sync::OwnedSemaphorePermit;
+use tokio::time::Instant;
+
+use super::settler::{Ended, SettlerHandle};
+use crate::job::{Policy, Unhandled};
+use crate::store::{Claim, Fate, Outcome, Settlement, settle};
+
+/// One attempt, from the claim to its settlement.
+#[derive(Debug)]
+pub(crate) struct Attempt {
+    claim: Claim,
+    settler: SettlerHandle,
+    begun: Option<Instant>,
+    /// Given back when the outcome is stored, so that outcomes cannot pile up without bound.
+    permit: Option<OwnedSemaphorePermit>,
+}
+
+impl Attempt {
+    pub(crate) fn new(claim: Claim, settler: SettlerHandle, permit: OwnedSemaphorePermit) -> Self {
+        Self { claim, settler, begun: None, permit: Some(permit) }
+    }
+
+    pub(crate) fn claim(&self) -> &Claim {
+        &self.claim
+    }
+
+    /// From here on the job may have had effects: it is not released any more, but settled.
+    pub(crate) fn begin(&mut self) {
+        self.begun = Some(Instant::now());
+    }
+
+    /// Hands the outcome over to be written.
+    pub(crate) fn end(mut self, outcome: &Outcome, policy: &Policy, unhandled: Unhandled) {
+        let fate = settle(&self.claim, outcome, policy, unhandled, rand::random());
+        self.hand_over(fate);
+    }
+
+    fn hand_over(&mut self, fate: Fate) {
+        let duration = self.begun.map_or(Duration::ZERO, |begun| begun.elapsed());
+        self.give(Ended::Settle(self.claim.token, Settlement { job: fate, duration }));
+    }
+
+    fn give(&mut self, ended: Ended) {
+        if let Some(permit) = self.permit.take() {
+            self.settler.send(ended, permit);
+        }
+    }
+}
+
+impl Drop for Attempt {
+    /// Dropped unsettled: an attempt that never began is given back as if it had not been claimed,
+    /// one that had is put back as interrupted.
+    fn drop(&mut self) {
+        if self.permit.is_none() {
+            return;
+        }
+        if self.begun.is_none() {
+            self.give(Ended::Release(self.claim.token));
+        } else {
+            let policy = Policy::new();
+            self.hand_over(settle(&self.claim, &Outcome::CutOff, &policy, Unhandled::Discard, 0.0));
+        }
+    }
+}

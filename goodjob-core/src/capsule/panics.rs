@@ -1,0 +1,43 @@
+//! Where a job panicked. A panic's message travels with the unwinding; its location only passes the
+//! panic hook, which cannot tell the job but knows the task.
+
+use std::any::Any;
+use std::collections::HashMap;
+use std::panic;
+use std::sync::{LazyLock, Mutex, Once, PoisonError};
+
+use tokio::task;
+
+use crate::job::Panicked;
+
+static LOCATIONS: LazyLock<Mutex<HashMap<task::Id, String>>> = LazyLock::new(Mutex::default);
+static INSTALL: Once = Once::new();
+
+/// Notes the location of panics in tasks from now on, and passes each on to the hook before it.
+pub(crate) fn keep_locations() {
+    INSTALL.call_once(|| {
+        let before = panic::take_hook();
+        panic::set_hook(Box::new(move |info| {
+            if let (Some(task), Some(place)) = (task::try_id(), info.location()) {
+                let mut locations = LOCATIONS.lock().unwrap_or_else(PoisonError::into_inner);
+                // Only panics of jobs are fetched; those of other tasks must not pile up.
+                if locations.len() > 1_000 {
+                    locations.clear();
+                }
+                locations.insert(task, place.to_string());
+            }
+            before(info);
+        }));
+    });
+}
+
+/// The panic of the task `id`, from what its unwinding carried.
+pub(crate) fn describe(id: task::Id, payload: &(dyn Any + Send)) -> Panicked {
+    let message = payload
+        .downcast_ref::<&str>()
+        .map(|text| (*text).to_owned())
+        .or_else(|| payload.downcast_ref::<String>().cloned())
+        .unwrap_or_else(|| "panicked with a value that is no text".to_owned());
+    let location = LOCATIONS.lock().unwrap_or_else(PoisonError::into_inner).remove(&id);
+    Panicked { message, location }
+}

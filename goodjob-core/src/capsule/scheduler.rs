@@ -1,0 +1,381 @@
+//! One pool: finds jobs whenever it has a free slot and a reason to look.
+
+use std::collections::HashMap;
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use super::attempt::Attempt;
+use super::performer::{Performed, Performer};
+use super::poller::Poller;
+use super::settler::SettlerHandle;
+use super::timetable::Timetable;
+use crate::clock::{Clock, Timestamp};
+use crate::config::Config;
+use crate::ids::JobId;
+use crate::store::{Claims, Health, LockState, Store, StoreError, Token, Wanted};
+
+/// Waits after a search that failed, doubled each time, and after one that met held locks.
+const FIRST_PAUSE: Duration = Duration::from_millis(100);
+const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+const CONTENDED_PAUSE: Duration = Duration::from_millis(25);
+
+/// A reason to look for jobs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Wake {
+    Now,
+    At(Timestamp),
+    /// Notices may have been missed, also of future jobs.
+    Resync,
+}
+
+/// What a pool is doing and has done.
+#[derive(Clone, Debug)]
+pub struct PoolState {
+    /// Jobs running now.
+    pub active: usize,
+    /// Due times of future jobs in memory.
+    pub cached: usize,
+    /// Searches that found nothing.
+    pub empty: u64,
+    /// Attempts that succeeded.
+    pub succeeded: u64,
+    /// Attempts that did not.
+    pub errored: u64,
+    /// When the last attempt ended.
+    pub last_execution_at: Option<Timestamp>,
+    /// When the last search ended.
+    pub last_search_at: Option<Timestamp>,
+    /// When a job last started or ended; the start of the pool before that.
+    pub last_active: Instant,
+}
+
+impl Default for PoolState {
+    fn default() -> Self {
+        Self {
+            active: 0,
+            cached: 0,
+            empty: 0,
+            succeeded: 0,
+            errored: 0,
+            last_execution_at: None,
+            last_search_at: None,
+            last_active: Instant::now(),
+        }
+    }
+}
+
+enum Event {
+    Finished(Performed, Token),
+    Searched(Result<Claims, StoreError>),
+    LookedAhead(Result<Vec<Timestamp>, StoreError>),
+    Woken(Wake),
+    Due,
+    Polled,
+    LocksChanged,
+    /// A pause is over, or there is room for outcomes again.
+    Ready,
+}
+
+/// One pool's loop. All its state has one owner, the loop; nothing in it waits for the store.
+pub(crate) struct Scheduler {
+    slots: NonZeroUsize,
+    wanted: Wanted,
+    max_cache: usize,
+    clock: Clock,
+    store: Arc<dyn Store>,
+    performer: Arc<Performer>,
+    settler: SettlerHandle,
+    wakes: mpsc::UnboundedReceiver<Wake>,
+    locks: watch::Receiver<LockState>,
+    state: watch::Sender<PoolState>,
+    timetable: Timetable,
+    poller: Poller,
+    running: JoinSet<(Performed, Token)>,
+    /// Tells a running attempt that its lock is lost.
+    lost: HashMap<Token, CancellationToken>,
+    /// At most one search is under way.
+    search: JoinSet<Result<Claims, StoreError>>,
+    asked: usize,
+    /// At most one look at future jobs is under way.
+    lookahead: JoinSet<Result<Vec<Timestamp>, StoreError>>,
+    /// Whether there is a reason to search as soon as that is possible.
+    hungry: bool,
+    /// No search before this.
+    not_before: Option<Instant>,
+    pause: Duration,
+}
+
+impl Scheduler {
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "called once, by the capsule that owns the parts"
+    )]
+    pub(crate) fn new(
+        slots: NonZeroUsize,
+        wanted: Wanted,
+        config: &Config,
+        clock: Clock,
+        store: Arc<dyn Store>,
+        performer: Arc<Performer>,
+        settler: SettlerHandle,
+        wakes: mpsc::UnboundedReceiver<Wake>,
+        state: watch::Sender<PoolState>,
+    ) -> Self {
+        Self {
+            slots,
+            wanted,
+            max_cache: config.max_cache,
+            locks: store.locks(),
+            timetable: Timetable::new(config.max_cache, clock.clone()),
+            poller: Poller::new(config.poll_interval),
+            clock,
+            store,
+            performer,
+            settler,
+            wakes,
+            state,
+            running: JoinSet::new(),
+            lost: HashMap::new(),
+            search: JoinSet::new(),
+            asked: 0,
+            lookahead: JoinSet::new(),
+            hungry: false,
+            not_before: None,
+            pause: FIRST_PAUSE,
+        }
+    }
+
+    /// Runs until `stop`, then until the running jobs have ended or `cut`. Returns the jobs that
+    /// were not waited for.
+    pub(crate) async fn run(
+        mut self,
+        stop: CancellationToken,
+        cut: CancellationToken,
+    ) -> Vec<JobId> {
+        self.look_ahead();
+        loop {
+            let event = tokio::select! {
+                biased;
+                () = stop.cancelled() => break,
+                Some(done) = self.running.join_next() => match done {
+                    Ok((performed, token)) => Event::Finished(performed, token),
+                    // An attempt's own task does not panic; if it did, its drop gave the job back.
+                    Err(error) => { tracing::error!(%error, "an attempt's task ended"); Event::Ready }
+                },
+                Some(Ok(found)) = self.search.join_next() => Event::Searched(found),
+                Some(Ok(times)) = self.lookahead.join_next() => Event::LookedAhead(times),
+                Some(wake) = self.wakes.recv() => Event::Woken(wake),
+                Ok(()) = self.locks.changed() => Event::LocksChanged,
+                () = self.timetable.due() => Event::Due,
+                () = self.poller.tick() => Event::Polled,
+                () = ready(self.not_before, &self.settler), if self.hungry && self.search.is_empty() => Event::Ready,
+            };
+            self.handle(event);
+            self.search_if_possible();
+            self.report();
+        }
+        self.drain(cut).await
+    }
+
+    fn handle(&mut self, event: Event) {
+        match event {
+            Event::Woken(Wake::At(at)) if at > self.clock.now() => self.timetable.insert(at),
+            Event::Woken(Wake::Resync) => {
+                self.hungry = true;
+                self.look_ahead();
+            }
+            Event::Woken(Wake::Now | Wake::At(_)) | Event::Polled => self.hungry = true,
+            Event::Due => {
+                self.hungry = true;
+                if self.timetable.wants_refill() {
+                    self.look_ahead();
+                }
+            }
+            Event::Finished(performed, token) => self.finished(performed, token),
+            Event::Searched(Ok(claims)) => self.start(claims),
+            Event::Searched(Err(error)) => {
+                tracing::warn!(%error, pool = %self.wanted.queues, "cannot look for jobs");
+                self.hungry = true;
+                let jittered = self.pause.mul_f64(0.5 + rand::random::<f64>() / 2.0);
+                self.not_before = Some(Instant::now() + jittered);
+                self.pause = (self.pause * 2).min(LONGEST_PAUSE);
+            }
+            Event::LookedAhead(Ok(times)) => {
+                times.into_iter().for_each(|at| self.timetable.insert(at));
+            }
+            Event::LookedAhead(Err(error)) => {
+                tracing::warn!(%error, pool = %self.wanted.queues, "cannot look for future jobs");
+            }
+            Event::LocksChanged => self.heed_locks(),
+            Event::Ready => self.not_before = None,
+        }
+    }
+
+    fn start(&mut self, claims: Claims) {
+        self.pause = FIRST_PAUSE;
+        let (found, now) = (claims.taken.len(), self.clock.now());
+        self.state.send_modify(|state| {
+            state.last_search_at = Some(now);
+            if found == 0 {
+                state.empty += 1;
+            } else {
+                state.last_active = Instant::now();
+            }
+        });
+        // A full catch means that there may be more; held locks, that there is.
+        self.hungry |= found == self.asked || claims.contended > 0;
+        if claims.contended > 0 {
+            self.not_before = Some(Instant::now() + CONTENDED_PAUSE);
+        }
+        for attempt in self.attempts(claims) {
+            let (lost, token) = (CancellationToken::new(), attempt.claim().token);
+            self.lost.insert(token, lost.clone());
+            let performer = Arc::clone(&self.performer);
+            self.running.spawn(async move { (performer.perform(attempt, lost).await, token) });
+        }
+        // A lock may have been lost between the claim and now.
+        self.heed_locks();
+    }
+
+    /// Takes charge of claims: from here on each is settled or released.
+    fn attempts(&self, claims: Claims) -> Vec<Attempt> {
+        let attempts = claims.taken.into_iter().filter_map(|claim| {
+            let permit = Arc::clone(self.settler.room()).try_acquire_owned();
+            // Pools may outbid each other for the last permits; the loser's job is given back.
+            let Ok(permit) = permit else {
+                let (store, token) = (Arc::clone(&self.store), claim.token);
+                tokio::spawn(async move { store.release(&[token]).await });
+                return None;
+            };
+            Some(Attempt::new(claim, self.settler.clone(), permit))
+        });
+        attempts.collect()
+    }
+
+    fn finished(&mut self, performed: Performed, token: Token) {
+        self.lost.remove(&token);
+        let now = self.clock.now();
+        self.state.send_modify(|state| {
+            state.last_execution_at = Some(now);
+            state.last_active = Instant::now();
+            match performed {
+                Performed::Succeeded => state.succeeded += 1,
+                Performed::Errored | Performed::CutOff => state.errored += 1,
+            }
+        });
+    }
+
+    fn heed_locks(&mut self) {
+        let locks = self.locks.borrow_and_update();
+        for (token, lost) in &self.lost {
+            if locks.health == Health::Lost || locks.lost.contains(token) {
+                lost.cancel();
+            }
+        }
+    }
+
+    fn search_if_possible(&mut self) {
+        let free = self.slots.get().saturating_sub(self.running.len());
+        let room = self.settler.room().available_permits();
+        let asked = free.min(room);
+        let paused = self.not_before.is_some_and(|at| at > Instant::now());
+        if !self.hungry || asked == 0 || paused || !self.search.is_empty() {
+            return;
+        }
+        if self.locks.borrow().health != Health::Confirmed {
+            // `locks.changed()` wakes the loop when they are.
+            return;
+        }
+        (self.hungry, self.asked, self.not_before) = (false, asked, None);
+        let (store, wanted) = (Arc::clone(&self.store), self.wanted.clone());
+        self.search.spawn(async move { store.claim(&wanted, asked).await });
+    }
+
+    fn look_ahead(&mut self) {
+        if self.max_cache > 0 && self.lookahead.is_empty() {
+            let (store, wanted, max) =
+                (Arc::clone(&self.store), self.wanted.clone(), self.max_cache);
+            self.lookahead.spawn(async move { store.upcoming(&wanted, max).await });
+        }
+    }
+
+    fn report(&self) {
+        let (active, cached) = (self.running.len(), self.timetable.len());
+        self.state.send_if_modified(|state| {
+            let changed = (state.active, state.cached) != (active, cached);
+            (state.active, state.cached) = (active, cached);
+            changed
+        });
+    }
+
+    /// Takes nothing new: a search under way is waited for and its jobs given back un-run.
+    async fn drain(mut self, cut: CancellationToken) -> Vec<JobId> {
+        while let Some(searched) = self.search.join_next().await {
+            if let Ok(Ok(claims)) = searched {
+                drop(self.attempts(claims));
+            }
+        }
+        loop {
+            tokio::select! {
+                biased;
+                done = self.running.join_next() => match done {
+                    Some(Ok((performed, token))) => self.finished(performed, token),
+                    Some(Err(error)) => tracing::error!(%error, "an attempt's task ended"),
+                    None => break,
+                },
+                () = cut.cancelled() => return self.cut_off().await,
+                Ok(()) = self.locks.changed() => self.heed_locks(),
+            }
+            self.report();
+        }
+        self.report();
+        Vec::new()
+    }
+
+    /// The performers have seen the cut as well: they wind up within two graces, or their body
+    /// blocks its thread and dropping the attempt puts the job back.
+    async fn cut_off(mut self) -> Vec<JobId> {
+        let mut cut_off = Vec::new();
+        let patience = tokio::time::sleep(self.performer.cancel_grace * 2 + FIRST_PAUSE);
+        tokio::pin!(patience);
+        loop {
+            tokio::select! {
+                biased;
+                done = self.running.join_next() => match done {
+                    Some(Ok((performed, token))) => {
+                        if performed == Performed::CutOff {
+                            cut_off.push(token.job);
+                        }
+                        self.finished(performed, token);
+                    }
+                    Some(Err(error)) => tracing::error!(%error, "an attempt's task ended"),
+                    None => break,
+                },
+                () = &mut patience => {
+                    cut_off.extend(self.lost.keys().map(|token| token.job));
+                    self.running.shutdown().await;
+                    break;
+                }
+            }
+        }
+        self.report();
+        cut_off
+    }
+}
+
+/// Waits until a search may start that is not possible now.
+async fn ready(not_before: Option<Instant>, settler: &SettlerHandle) {
+    match not_before {
+        Some(at) => tokio::time::sleep_until(at).await,
+        // No pause is set, so either all slots are taken, which an ended job changes, or outcomes
+        // wait to be written, which room for one more changes.
+        None if settler.room().available_permits() > 0 => std::future::pending().await,
+        None => drop(settler.room().acquire().await),
+    }
+}

@@ -1,0 +1,90 @@
+//! Due times known ahead, so that a future job starts at its time and not at the next poll.
+
+use std::collections::BTreeSet;
+
+use crate::clock::{Clock, Timestamp};
+
+/// The soonest due times, at most `max` of them.
+#[derive(Debug)]
+pub(crate) struct Timetable {
+    times: BTreeSet<Timestamp>,
+    max: usize,
+    clock: Clock,
+    /// Whether a time was dropped for want of room; the store has to be asked again.
+    overflowed: bool,
+}
+
+impl Timetable {
+    pub(crate) fn new(max: usize, clock: Clock) -> Self {
+        Self { times: BTreeSet::new(), max, clock, overflowed: false }
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.times.len()
+    }
+
+    pub(crate) fn insert(&mut self, at: Timestamp) {
+        self.times.insert(at);
+        if self.times.len() > self.max {
+            self.times.pop_last();
+            self.overflowed = true;
+        }
+    }
+
+    /// Waits for the next due time and removes all that have come. Cancel safe.
+    pub(crate) async fn due(&mut self) {
+        loop {
+            let Some(next) = self.times.first() else {
+                break std::future::pending().await;
+            };
+            let now = self.clock.now();
+            if *next <= now {
+                self.times = self.times.split_off(&now);
+                self.times.remove(&now);
+                return;
+            }
+            tokio::time::sleep(self.clock.until(*next)).await;
+        }
+    }
+
+    /// Whether the table ran empty although more times were known; true once per overflow.
+    pub(crate) fn wants_refill(&mut self) -> bool {
+        self.times.is_empty() && std::mem::take(&mut self.overflowed)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use chrono::{DateTime, TimeDelta};
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn it_wakes_at_each_time_and_keeps_the_soonest() {
+        let start = DateTime::from_timestamp(1_000_000, 0).unwrap();
+        let clock = Clock::starting_at(start);
+        let mut table = Timetable::new(2, clock.clone());
+        for seconds in [30, 10, 20] {
+            table.insert(start + TimeDelta::seconds(seconds));
+        }
+        assert_eq!(table.len(), 2);
+        table.due().await;
+        assert_eq!(clock.now(), start + TimeDelta::seconds(10));
+        assert!(!table.wants_refill());
+        table.due().await;
+        assert_eq!(clock.now(), start + TimeDelta::seconds(20));
+        assert!(table.wants_refill(), "the third was dropped");
+        assert!(!table.wants_refill());
+        let nothing = tokio::time::timeout(Duration::from_secs(99), table.due()).await;
+        assert!(nothing.is_err(), "an empty table never wakes");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn no_room_at_all_keeps_nothing() {
+        let mut table = Timetable::new(0, Clock::system());
+        table.insert(Timestamp::MIN_UTC);
+        assert_eq!(table.len(), 0);
+    }
+}

@@ -1,0 +1,78 @@
+//! How a capsule runs: what was typed, decoded once and validated. Nothing here is optional that has
+//! a default.
+
+use std::num::NonZeroUsize;
+use std::time::Duration;
+
+use crate::job::Unhandled;
+use crate::queue::{Pool, Pools};
+
+/// Slots of a pool that names no number: 5, as the gem's `max_threads`.
+pub const DEFAULT_MAX_THREADS: NonZeroUsize = NonZeroUsize::new(5).unwrap();
+/// Time between polls: 10 s, as the gem.
+pub const DEFAULT_POLL_INTERVAL: Duration = Duration::from_secs(10);
+/// Due times that a pool keeps in memory: 10,000, as the gem.
+pub const DEFAULT_MAX_CACHE: usize = 10_000;
+/// Attempts in a row that may end without an outcome before the job is discarded.
+pub const DEFAULT_MAX_INTERRUPTIONS: u32 = 3;
+/// Time between heartbeats. The gem takes a process for dead after 5 minutes without one.
+pub const DEFAULT_HEARTBEAT: Duration = Duration::from_secs(10);
+/// How long a cancelled attempt may take to wind up before it is dropped.
+pub const DEFAULT_CANCEL_GRACE: Duration = Duration::from_secs(2);
+
+/// How a [`Capsule`](crate::Capsule) runs.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Config {
+    /// The pools; each runs its own jobs in its own slots.
+    pub pools: Vec<Pool>,
+    /// Time between polls; `None` switches polling off, and then a lost notice is a late job.
+    pub poll_interval: Option<Duration>,
+    /// Due times of future jobs that each pool keeps in memory; 0 leaves them to the polls.
+    pub max_cache: usize,
+    /// Attempts in a row that may end without an outcome; 0 is no limit, as in the gem.
+    pub max_interruptions: u32,
+    /// What follows an error that no rule matched.
+    pub unhandled: Unhandled,
+    /// Time between heartbeats.
+    pub heartbeat: Duration,
+    /// How long a cancelled attempt may take to wind up before it is dropped.
+    pub cancel_grace: Duration,
+    /// What the process is called in `good_job_processes`.
+    pub title: String,
+}
+
+impl Default for Config {
+    /// The gem's defaults: one pool of 5 for every queue, a poll each 10 s.
+    fn default() -> Self {
+        Self {
+            pools: Pools::default().with_default(DEFAULT_MAX_THREADS),
+            poll_interval: Some(DEFAULT_POLL_INTERVAL),
+            max_cache: DEFAULT_MAX_CACHE,
+            max_interruptions: DEFAULT_MAX_INTERRUPTIONS,
+            unhandled: Unhandled::Discard,
+            heartbeat: DEFAULT_HEARTBEAT,
+            cancel_grace: DEFAULT_CANCEL_GRACE,
+            title: "goodjob".to_owned(),
+        }
+    }
+}
+
+impl Config {
+    /// How many jobs run at once over all pools.
+    #[must_use]
+    pub fn slots(&self) -> usize {
+        self.pools.iter().map(|pool| pool.max_threads.get()).sum()
+    }
+}
+
+/// How long a shutdown waits for running jobs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Shutdown {
+    /// Until the last one has ended. The default, as in the gem.
+    #[default]
+    Forever,
+    /// This long; what still runs is then cut off and put back.
+    After(Duration),
+    /// Not at all.
+    Now,
+}

@@ -1,0 +1,94 @@
+//! What an application writes: a [`Job`] is what is stored, [`Perform`] is how this process does it.
+
+mod arguments;
+mod context;
+mod error;
+mod options;
+mod payload;
+mod policy;
+mod registry;
+
+pub use arguments::{Arguments, ArgumentsError};
+pub use context::{BareContext, Context};
+pub use error::{BoxError, ErrorNote, JobError, JobResult, Panicked, TimedOut, Verdict};
+pub use options::{Due, EnqueueError, NewJob, Options};
+pub use payload::Payload;
+pub use policy::{Backoff, Decision, Policy, Retry, Unhandled};
+pub use registry::{Handler, Handlers, Registry, Run, Running};
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+/// A kind of job: its name in the tables and the shape of its arguments.
+///
+/// A struct with named fields is stored as Ruby's keyword arguments, a tuple struct as positional
+/// ones, so that `WelcomeJob.perform_later(user_id: 7)` in Ruby reads back as `Welcome { user_id: 7 }`.
+/// A process that only enqueues needs nothing else; one that runs the job implements [`Perform`] too.
+///
+/// ```
+/// use goodjob_core::{Job, Options};
+/// use serde::{Deserialize, Serialize};
+///
+/// #[derive(Serialize, Deserialize)]
+/// struct Welcome { user_id: i64 }
+///
+/// impl Job for Welcome {
+///     const CLASS: &'static str = "WelcomeJob";
+///     fn defaults() -> Options { Options::new().queue("mail").priority(10) }
+/// }
+/// ```
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not a job",
+    label = "derive `Serialize` and `Deserialize`, then `impl Job for {Self}` with a `CLASS`"
+)]
+pub trait Job: Serialize + DeserializeOwned + Send + 'static {
+    /// The class name in the tables. Chosen by hand, since rows outlive the path of a type.
+    const CLASS: &'static str;
+
+    /// Queue, priority and labels of a job that is enqueued without saying otherwise.
+    #[must_use]
+    fn defaults() -> Options {
+        Options::new()
+    }
+}
+
+/// How this process does a [`Job`], given a state `S` shared by all its jobs.
+///
+/// ```
+/// use std::time::Duration;
+/// use goodjob_core::{Backoff, Context, Job, JobResult, Perform, Policy, Retry};
+/// # use serde::{Deserialize, Serialize};
+/// # #[derive(Serialize, Deserialize)]
+/// # struct Welcome { user_id: i64 }
+/// # impl Job for Welcome { const CLASS: &'static str = "WelcomeJob"; }
+/// # #[derive(Clone)] struct App;
+///
+/// impl Perform<App> for Welcome {
+///     fn policy() -> Policy {
+///         Policy::new()
+///             .discard_on::<std::num::ParseIntError>()
+///             .retry_on::<std::io::Error>(Retry::attempts(5).wait(Backoff::Polynomial))
+///             .timeout(Duration::from_secs(60))
+///     }
+///
+///     async fn perform(self, cx: Context<App>) -> JobResult {
+///         println!("attempt {} for user {}", cx.attempt(), self.user_id);
+///         Ok(())
+///     }
+/// }
+/// ```
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot be performed with the state `{S}`",
+    label = "`impl Perform<{S}> for {Self}` says how this process does the job"
+)]
+pub trait Perform<S = ()>: Job {
+    /// What follows an error, and how long an attempt may take. By default an error ends the job.
+    #[must_use]
+    fn policy() -> Policy {
+        Policy::new()
+    }
+
+    /// Does the job. Runs in a task of its own with no transaction and no lock session at hand, and
+    /// may be dropped at any await once [`Context::cancelled`] has been given its grace.
+    fn perform(self, cx: Context<S>) -> impl Future<Output = JobResult> + Send;
+}

@@ -1,0 +1,278 @@
+//! What a job returns when it did not succeed, and what is written down about it.
+
+use std::borrow::Cow;
+use std::error::Error as StdError;
+use std::fmt;
+use std::time::Duration;
+
+use serde_json::Value;
+
+use crate::store::ErrorEvent;
+
+/// Any error that a job may return.
+pub type BoxError = Box<dyn StdError + Send + Sync + 'static>;
+
+/// What [`Perform::perform`](super::Perform::perform) returns.
+pub type JobResult = Result<(), JobError>;
+
+/// An error from a job, or an explicit verdict on it.
+///
+/// Every error type converts with `?`, and so do strings; the job's [`Policy`](super::Policy) then
+/// decides by the error's type. The constructors below decide by themselves, whatever the policy.
+///
+/// ```
+/// use std::time::Duration;
+/// use goodjob_core::{JobError, JobResult};
+///
+/// fn parse(text: &str) -> JobResult {
+///     let number: u32 = text.parse()?;                       // the policy decides
+///     match number {
+///         0 => Err(JobError::discard("zero is not for us")),   // over at once
+///         1 => Err(JobError::snooze(Duration::from_secs(60))), // later, and no attempt is used
+///         _ => Ok(()),
+///     }
+/// }
+/// assert!(parse("x").unwrap_err().to_string().contains("ParseIntError: invalid digit"));
+/// ```
+pub struct JobError {
+    class: Cow<'static, str>,
+    source: BoxError,
+    backtrace: Vec<String>,
+    verdict: Option<Verdict>,
+}
+
+/// What a job itself says should follow.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// The job is over, with its error. Nothing runs it again by itself.
+    Discard,
+    /// The attempt failed; the next one starts after this long.
+    RetryIn(Duration),
+    /// Not an error: the job is put back for this long and no attempt is counted.
+    Snooze(Duration),
+}
+
+impl JobError {
+    /// Ends the job with this error.
+    pub fn discard<E: Into<BoxError>>(reason: E) -> Self {
+        Self::from(reason).with_verdict(Verdict::Discard)
+    }
+
+    /// Fails this attempt and starts the next one after `wait`, however many there were.
+    pub fn retry_in<E: Into<BoxError>>(wait: Duration, reason: E) -> Self {
+        Self::from(reason).with_verdict(Verdict::RetryIn(wait))
+    }
+
+    /// Puts the job back for `wait`. It is no failure: nothing is counted and no error recorded.
+    #[must_use]
+    pub fn snooze(wait: Duration) -> Self {
+        Self::from("snoozed").with_verdict(Verdict::Snooze(wait))
+    }
+
+    /// Names the error's class in the tables. By default it is the path of the error's Rust type.
+    #[must_use]
+    pub fn with_class(mut self, class: impl Into<Cow<'static, str>>) -> Self {
+        self.class = class.into();
+        self
+    }
+
+    /// Adds lines to the backtrace that is stored with the attempt.
+    #[must_use]
+    pub fn with_backtrace(mut self, lines: impl IntoIterator<Item = String>) -> Self {
+        self.backtrace.extend(lines);
+        self
+    }
+
+    /// Decides what follows, whatever the policy says.
+    #[must_use]
+    pub fn with_verdict(mut self, verdict: Verdict) -> Self {
+        self.verdict = Some(verdict);
+        self
+    }
+
+    /// What the job itself decided, if it did.
+    #[must_use]
+    pub fn verdict(&self) -> Option<Verdict> {
+        self.verdict
+    }
+
+    /// The class that is stored in front of the message.
+    #[must_use]
+    pub fn class(&self) -> &str {
+        &self.class
+    }
+
+    /// The error itself.
+    #[must_use]
+    pub fn source(&self) -> &(dyn StdError + Send + Sync + 'static) {
+        &*self.source
+    }
+
+    /// The error and its causes, the outermost first.
+    pub fn chain(&self) -> impl Iterator<Item = &(dyn StdError + 'static)> {
+        fn cause<'a>(error: &&'a (dyn StdError + 'static)) -> Option<&'a (dyn StdError + 'static)> {
+            let error: &'a (dyn StdError + 'static) = *error;
+            error.source()
+        }
+        let first: &(dyn StdError + 'static) = &*self.source;
+        std::iter::successors(Some(first), cause)
+    }
+
+    /// What the tables keep of this error.
+    #[must_use]
+    pub fn note(&self, event: ErrorEvent) -> ErrorNote {
+        let causes = self.chain().skip(1).map(|cause| format!("caused by: {cause}"));
+        let backtrace = self.backtrace.iter().cloned().chain(causes).collect();
+        ErrorNote::new(&self.class, &self.source.to_string(), backtrace, event)
+    }
+}
+
+impl<E: Into<BoxError>> From<E> for JobError {
+    fn from(error: E) -> Self {
+        let class = match std::any::type_name::<E>() {
+            // A text or a boxed error has no type of its own to be named by.
+            name if name.starts_with(['&', '<']) || name.contains("::boxed::Box<") => "JobError",
+            "alloc::string::String" => "JobError",
+            name => name.split('<').next().unwrap_or(name),
+        };
+        Self { class: class.into(), source: error.into(), backtrace: Vec::new(), verdict: None }
+    }
+}
+
+impl fmt::Display for JobError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.class, self.source)
+    }
+}
+
+impl fmt::Debug for JobError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("JobError")
+            .field("class", &self.class)
+            .field("source", &self.source)
+            .field("verdict", &self.verdict)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A job's body panicked. `retry_on::<Panicked>` and `discard_on::<Panicked>` match it.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
+pub struct Panicked {
+    /// The panic's message.
+    pub message: String,
+    /// `file:line:column`, where it is known.
+    pub location: Option<String>,
+}
+
+/// An attempt took longer than its policy allows. `retry_on::<TimedOut>` matches it.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("took longer than {}s", .after.as_secs_f64())]
+pub struct TimedOut {
+    /// The limit that was set.
+    pub after: Duration,
+}
+
+/// An error as it is stored: one text, one event, some lines. Always fit to be written.
+///
+/// NUL characters, which Postgres refuses, are replaced, and long texts are cut, so that writing
+/// down how an attempt ended can never fail because of what it said.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ErrorNote {
+    text: String,
+    backtrace: Vec<String>,
+    event: ErrorEvent,
+}
+
+impl ErrorNote {
+    /// The longest error text kept, in bytes.
+    pub const MAX_TEXT: usize = 64 * 1024;
+    /// The longest backtrace kept, in bytes over all lines.
+    pub const MAX_BACKTRACE: usize = 256 * 1024;
+
+    /// `class: message`, the form that the gem stores and groups by.
+    #[must_use]
+    pub fn new(class: &str, message: &str, backtrace: Vec<String>, event: ErrorEvent) -> Self {
+        let mut room = Self::MAX_BACKTRACE;
+        let backtrace = backtrace
+            .into_iter()
+            .map(|line| storable(&line, Self::MAX_TEXT))
+            .take_while(|line| {
+                let fits = line.len() <= room;
+                room = room.saturating_sub(line.len());
+                fits
+            })
+            .collect();
+        Self { text: storable(&format!("{class}: {message}"), Self::MAX_TEXT), backtrace, event }
+    }
+
+    /// The text, `Class: message`.
+    #[must_use]
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// One line per frame, or per cause.
+    #[must_use]
+    pub fn backtrace(&self) -> &[String] {
+        &self.backtrace
+    }
+
+    /// What kind of end it describes.
+    #[must_use]
+    pub fn event(&self) -> ErrorEvent {
+        self.event
+    }
+
+    /// The backtrace as a JSON array.
+    #[must_use]
+    pub fn backtrace_json(&self) -> Value {
+        self.backtrace.iter().cloned().map(Value::String).collect()
+    }
+}
+
+fn storable(text: &str, max: usize) -> String {
+    let cut = text.floor_char_boundary(max);
+    text[..cut].replace('\0', "\u{fffd}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_class_is_the_errors_type_unless_it_has_none() {
+        let class = |error: JobError| error.class().to_owned();
+        assert_eq!(class(std::fmt::Error.into()), "core::fmt::Error");
+        assert_eq!(class("text".into()), "JobError");
+        assert_eq!(class(String::from("text").into()), "JobError");
+        assert_eq!(class(BoxError::from("text").into()), "JobError");
+        assert_eq!(class(JobError::from("x").with_class("Mail::Bounced")), "Mail::Bounced");
+    }
+
+    #[test]
+    fn a_note_can_always_be_stored() {
+        let note = ErrorNote::new("A", "x\0y", vec!["l\0".into()], ErrorEvent::Unhandled);
+        assert_eq!(
+            (note.text(), note.backtrace()),
+            ("A: x\u{fffd}y", &["l\u{fffd}".to_owned()][..])
+        );
+        let long = "ä".repeat(ErrorNote::MAX_TEXT);
+        let note = ErrorNote::new("A", &long, vec![long.clone(); 9], ErrorEvent::Unhandled);
+        assert!(note.text().len() <= ErrorNote::MAX_TEXT);
+        assert!(
+            note.backtrace().iter().map(String::len).sum::<usize>() <= ErrorNote::MAX_BACKTRACE
+        );
+    }
+
+    #[test]
+    fn causes_become_lines_of_the_backtrace() {
+        #[derive(Debug, thiserror::Error)]
+        #[error("outer")]
+        struct Outer(#[source] std::fmt::Error);
+        let note = JobError::from(Outer(std::fmt::Error)).note(ErrorEvent::Unhandled);
+        assert!(note.text().ends_with("Outer: outer"));
+        assert_eq!(note.backtrace().len(), 1);
+        assert!(note.backtrace()[0].starts_with("caused by: "));
+    }
+}

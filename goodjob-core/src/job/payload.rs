@@ -1,0 +1,145 @@
+//! Active Job's envelope, `serialized_params`: read tolerantly, rewritten without losing a key.
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value, json};
+
+use super::arguments::Arguments;
+use super::options::{Due, NewJob};
+use crate::clock::Timestamp;
+
+/// A job as Active Job serializes it. Keys that this crate does not know are kept as they are.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Payload(Map<String, Value>);
+
+impl Payload {
+    /// The envelope of a job that is enqueued at `now`, with Active Job's keys (wire contract 2.2).
+    /// Locale and time zone stay null: the reader's defaults apply.
+    #[must_use]
+    pub fn of(job: &NewJob, now: Timestamp) -> Self {
+        let scheduled_at = match job.due {
+            Due::Now => None,
+            Due::In(wait) => {
+                chrono::TimeDelta::from_std(wait).ok().and_then(|w| now.checked_add_signed(w))
+            }
+            Due::At(at) => Some(at),
+        };
+        Self::from_value(json!({
+            "job_class": job.class,
+            "job_id": job.id,
+            "provider_job_id": null,
+            "queue_name": job.queue,
+            "priority": job.priority,
+            "arguments": job.arguments.as_stored(),
+            "executions": 0,
+            "exception_executions": {},
+            "locale": null,
+            "timezone": null,
+            "enqueued_at": iso8601(now),
+            "scheduled_at": scheduled_at.map(iso8601),
+        }))
+    }
+
+    /// Takes a stored value. Anything but an object is read as an empty envelope, whose arguments
+    /// are then missing: the attempt fails with that, and the row is not lost.
+    #[must_use]
+    pub fn from_value(value: Value) -> Self {
+        match value {
+            Value::Object(map) => Self(map),
+            _ => Self::default(),
+        }
+    }
+
+    /// The envelope as JSON.
+    #[must_use]
+    pub fn into_value(self) -> Value {
+        Value::Object(self.0)
+    }
+
+    /// The arguments; `None` when `arguments` is missing or no array.
+    #[must_use]
+    pub fn arguments(&self) -> Option<Arguments> {
+        self.0.get("arguments")?.as_array().map(|values| Arguments::from_stored(values.clone()))
+    }
+
+    /// How many attempts have ended and were written back. 0 when the key is missing or no count.
+    #[must_use]
+    pub fn executions(&self) -> u32 {
+        count(self.0.get("executions"))
+    }
+
+    /// How often the rule named `key` has been applied, e.g. `[Net::OpenTimeout]`.
+    #[must_use]
+    pub fn exception_executions(&self, key: &str) -> u32 {
+        count(self.0.get("exception_executions").and_then(|counts| counts.get(key)))
+    }
+
+    /// Records one more attempt that ended in a retry, and under which rule, as `retry_on` does.
+    pub fn count_retry(&mut self, rule: Option<&str>) {
+        let executions = self.executions().saturating_add(1);
+        self.0.insert("executions".to_owned(), executions.into());
+        if let Some(rule) = rule {
+            let times = self.exception_executions(rule).saturating_add(1);
+            let counts = self.0.entry("exception_executions").or_insert_with(|| json!({}));
+            if !counts.is_object() {
+                *counts = json!({});
+            }
+            counts[rule] = times.into();
+        }
+    }
+
+    /// Any key of the envelope.
+    #[must_use]
+    pub fn get(&self, key: &str) -> Option<&Value> {
+        self.0.get(key)
+    }
+
+    /// Sets any key of the envelope.
+    pub fn set(&mut self, key: &str, value: Value) {
+        self.0.insert(key.to_owned(), value);
+    }
+}
+
+/// ISO 8601 with nine fractional digits, as Active Job 7.1 and later write and strictly parse it.
+fn iso8601(at: Timestamp) -> String {
+    at.format("%Y-%m-%dT%H:%M:%S%.9fZ").to_string()
+}
+
+fn count(value: Option<&Value>) -> u32 {
+    value.and_then(Value::as_u64).and_then(|n| u32::try_from(n).ok()).unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_retry_counts_and_keeps_every_key() {
+        let mut payload = Payload::from_value(json!({
+            "executions": 1, "exception_executions": {"[A]": 1}, "continuation": {"step": 2}, "x": null,
+        }));
+        payload.count_retry(Some("[A]"));
+        payload.count_retry(Some("[B, C]"));
+        payload.count_retry(None);
+        assert_eq!(
+            payload.into_value(),
+            json!({
+                "executions": 4, "exception_executions": {"[A]": 2, "[B, C]": 1},
+                "continuation": {"step": 2}, "x": null,
+            })
+        );
+    }
+
+    #[test]
+    fn a_malformed_envelope_is_read_as_far_as_it_goes() {
+        for bad in [json!(null), json!([1]), json!({"executions": "x", "exception_executions": 3})]
+        {
+            let mut payload = Payload::from_value(bad);
+            assert_eq!((payload.executions(), payload.exception_executions("[A]")), (0, 0));
+            assert_eq!(payload.arguments(), None);
+            payload.count_retry(Some("[A]"));
+            assert_eq!((payload.executions(), payload.exception_executions("[A]")), (1, 1));
+        }
+        assert_eq!(Payload::from_value(json!({"executions": -1})).executions(), 0);
+    }
+}

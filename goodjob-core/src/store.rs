@@ -1,0 +1,178 @@
+//! Where jobs are kept, as the running system sees it. A custom backend implements [`Store`] and
+//! [`Notifier`](crate::Notifier) and passes the testkit's conformance suite.
+
+mod claim;
+mod memory;
+mod record;
+mod settle;
+
+pub use claim::{Claim, Claims, Health, LockState, Token};
+pub use memory::MemoryStore;
+pub use record::{ErrorEvent, ExecutionRecord, JobRecord, JobState};
+pub use settle::{Fate, Outcome, Settlement, settle};
+
+use async_trait::async_trait;
+use tokio::sync::watch;
+
+use crate::capsule::ProcessRecord;
+use crate::clock::Timestamp;
+use crate::ids::JobId;
+use crate::job::{BoxError, NewJob};
+use crate::queue::QueueSelector;
+
+/// Keeps jobs, and locks those that are being done.
+///
+/// # The lock protocol
+///
+/// 1. A process makes itself known with [`beat`](Self::beat) before its first claim, and beats until
+///    it [`leave`](Self::leave)s. Who stops beating is taken for dead, and its jobs are freed.
+/// 2. [`claim`](Self::claim) judges under a lock whether a row may be taken, and in the same step
+///    writes the owner and starts an attempt. The [`Token`] it returns names that attempt.
+/// 3. While the job runs no transaction is open. The store says through [`locks`](Self::locks) when
+///    it can no longer vouch for an attempt.
+/// 4. [`settle`](Self::settle) writes only if the token still names the current attempt (the fence),
+///    commits, and only then releases the lock.
+///
+/// Every method may be cancelled: what was begun is then finished or undone by the store itself.
+#[async_trait]
+pub trait Store: Send + Sync + 'static {
+    /// Stores jobs, all or none, and tells workers. A job whose id is stored already is left alone,
+    /// so that a call may be repeated after [`StoreError::Unknown`].
+    ///
+    /// # Errors
+    /// [`StoreError`] by what the caller can do.
+    async fn insert(&self, jobs: &[NewJob]) -> Result<Vec<Inserted>, StoreError>;
+
+    /// Locks and starts at most `max` due jobs that `wanted` accepts: smaller priorities first, then
+    /// earlier due times, then smaller ids. Never waits for a lock.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`] while the locks are unconfirmed.
+    async fn claim(&self, wanted: &Wanted, max: usize) -> Result<Claims, StoreError>;
+
+    /// Writes how attempts ended, each only if it is still current; commits; then releases their
+    /// locks. Answers in the order asked.
+    ///
+    /// # Errors
+    /// On an error nothing is known: the same call is to be repeated, which writes nothing twice.
+    async fn settle(&self, ended: &[(Token, Settlement)]) -> Result<Vec<Settled>, StoreError>;
+
+    /// Gives back attempts that never began, as if they had not been claimed.
+    ///
+    /// # Errors
+    /// As [`settle`](Self::settle).
+    async fn release(&self, unstarted: &[Token]) -> Result<(), StoreError>;
+
+    /// Which attempts are confirmed, unconfirmed or lost, as the lock session lives, blinks and dies.
+    fn locks(&self) -> watch::Receiver<LockState>;
+
+    /// Future due times of waiting jobs, soonest first.
+    ///
+    /// # Errors
+    /// [`StoreError`] by what the caller can do.
+    async fn upcoming(&self, wanted: &Wanted, limit: usize) -> Result<Vec<Timestamp>, StoreError>;
+
+    /// Says that this process lives, frees the jobs of dead ones, and returns the store's time.
+    ///
+    /// # Errors
+    /// [`StoreError`] by what the caller can do.
+    async fn beat(&self, process: &ProcessRecord) -> Result<Timestamp, StoreError>;
+
+    /// Removes this process and its sessions. Nothing may be running any more.
+    ///
+    /// # Errors
+    /// [`StoreError`] by what the caller can do; the process then looks dead to others, which is safe.
+    async fn leave(&self, process: &ProcessRecord) -> Result<(), StoreError>;
+}
+
+/// Reads single jobs and their attempts; for tests, tools and pages, never for the running system.
+#[async_trait]
+pub trait Inspect: Send + Sync {
+    /// A job.
+    ///
+    /// # Errors
+    /// [`StoreError`] by what the caller can do.
+    async fn job(&self, id: JobId) -> Result<Option<JobRecord>, StoreError>;
+
+    /// The attempts at a job, oldest first.
+    ///
+    /// # Errors
+    /// [`StoreError`] by what the caller can do.
+    async fn executions(&self, id: JobId) -> Result<Vec<ExecutionRecord>, StoreError>;
+}
+
+/// Which jobs a pool takes: its queues, and the classes that this process can do. A job of any other
+/// class is left for a worker that knows it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Wanted {
+    /// The queues.
+    pub queues: QueueSelector,
+    /// The classes.
+    pub classes: Vec<String>,
+}
+
+/// What became of a job that was to be stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Inserted {
+    /// It is stored.
+    New(JobId),
+    /// A job with this id was there before.
+    AlreadyThere(JobId),
+}
+
+/// What became of an outcome that was to be written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Settled {
+    /// It is committed.
+    Written,
+    /// The attempt was no longer the current one, and nothing was written.
+    Fenced,
+}
+
+/// Why a store did not do what it was asked, by what the caller can do about it.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StoreError {
+    /// It cannot be reached or does not accept writes now. The same call may be repeated later.
+    #[error("the store is not available: {reason}")]
+    Unavailable {
+        /// What was seen.
+        reason: String,
+        /// Where it came from.
+        #[source]
+        source: Option<BoxError>,
+    },
+    /// The connection was lost while committing: the call was carried out wholly or not at all.
+    #[error("the connection was lost before the store answered")]
+    Unknown {
+        /// Where it came from.
+        #[source]
+        source: BoxError,
+    },
+    /// The store refuses this input; repeating the call will not help.
+    #[error("the store refuses it: {reason}")]
+    Rejected {
+        /// What it said.
+        reason: String,
+        /// Where it came from.
+        #[source]
+        source: Option<BoxError>,
+    },
+    /// The store itself is not as it has to be. An operator has to act.
+    #[error("{0}")]
+    Unfit(String),
+}
+
+impl StoreError {
+    /// Whether the same call may succeed later.
+    #[must_use]
+    pub fn is_transient(&self) -> bool {
+        matches!(self, Self::Unavailable { .. } | Self::Unknown { .. })
+    }
+
+    /// An [`Unavailable`](Self::Unavailable) without a cause.
+    #[must_use]
+    pub fn unavailable(reason: impl Into<String>) -> Self {
+        Self::Unavailable { reason: reason.into(), source: None }
+    }
+}

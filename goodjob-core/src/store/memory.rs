@@ -1,0 +1,394 @@
+//! A store in memory: for tests, for trying things out, and to be read by who writes another store.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use chrono::TimeDelta;
+use tokio::sync::{broadcast, mpsc, watch};
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    Claim, Claims, ErrorEvent, ExecutionRecord, Fate, Health, Inserted, Inspect, JobRecord,
+    LockState, Settled, Settlement, Store, StoreError, Token, Wanted,
+};
+use crate::capsule::ProcessRecord;
+use crate::clock::{Clock, Timestamp};
+use crate::ids::{ExecutionId, JobId, ProcessId};
+use crate::job::{Due, NewJob, Payload};
+use crate::notifier::{Notice, Notifier, Signal};
+use crate::queue::QueueSelector;
+
+/// A process that has not beaten for this long is dead, as in the gem.
+const EXPIRED: Duration = Duration::from_secs(5 * 60);
+
+/// Jobs in memory. Each value is one process's view of data that [`another`](Self::another) shares.
+#[derive(Debug)]
+pub struct MemoryStore {
+    shared: Arc<Shared>,
+    me: Mutex<Option<ProcessId>>,
+    locks: watch::Sender<LockState>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    clock: Clock,
+    rows: Mutex<Rows>,
+    notices: broadcast::Sender<Notice>,
+}
+
+#[derive(Debug, Default)]
+struct Rows {
+    jobs: BTreeMap<JobId, JobRecord>,
+    executions: HashMap<JobId, Vec<ExecutionRecord>>,
+    processes: HashMap<ProcessId, Timestamp>,
+}
+
+impl MemoryStore {
+    /// An empty store whose own time is `clock`.
+    #[must_use]
+    pub fn new(clock: Clock) -> Self {
+        let (notices, _) = broadcast::channel(1024);
+        Self::over(Arc::new(Shared { clock, rows: Mutex::default(), notices }))
+    }
+
+    /// The same jobs as another process sees them.
+    #[must_use]
+    pub fn another(&self) -> Self {
+        Self::over(Arc::clone(&self.shared))
+    }
+
+    /// Says about all locks of this process what a store says whose lock session blinks or dies.
+    pub fn set_health(&self, health: Health) {
+        self.locks.send_modify(|locks| locks.health = health);
+    }
+
+    /// Takes the job from this process as if its lock had been lost: it is free for others at once.
+    pub fn lose(&self, token: Token) {
+        if let Some(job) = self.rows().jobs.get_mut(&token.job) {
+            job.locked_by = None;
+        }
+        self.locks.send_modify(|locks| {
+            Arc::make_mut(&mut locks.lost).insert(token);
+        });
+    }
+
+    fn over(shared: Arc<Shared>) -> Self {
+        Self { shared, me: Mutex::default(), locks: watch::Sender::default() }
+    }
+
+    fn rows(&self) -> MutexGuard<'_, Rows> {
+        // Nothing in here panics while it holds the lock, so a poisoned one is still consistent.
+        self.shared.rows.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn me(&self) -> MutexGuard<'_, Option<ProcessId>> {
+        self.me.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn notify(&self, job: &JobRecord, at: Option<Timestamp>) {
+        // Nobody listening is fine: a notice is a hint.
+        let _ = self.shared.notices.send(Notice { queue: job.queue.clone(), at, count: 1 });
+    }
+
+    fn forget(&self, tokens: impl Iterator<Item = Token>) {
+        let ended: Vec<Token> = tokens.collect();
+        self.locks.send_if_modified(|locks| {
+            let lost = Arc::make_mut(&mut locks.lost);
+            ended.iter().filter(|token| lost.remove(token)).count() > 0
+        });
+    }
+}
+
+impl Rows {
+    /// The row, if the attempt is still the current one.
+    fn fenced(&mut self, token: &Token) -> Option<&mut JobRecord> {
+        self.jobs.get_mut(&token.job).filter(|job| {
+            job.finished_at.is_none()
+                && job.performed_at == Some(token.performed_at)
+                && job.executions_count == token.executions_count
+        })
+    }
+
+    fn execution(&mut self, token: &Token) -> Option<&mut ExecutionRecord> {
+        self.executions.get_mut(&token.job)?.iter_mut().find(|e| e.id == token.execution)
+    }
+
+    fn free(&mut self, dead: impl Fn(ProcessId) -> bool) {
+        self.jobs
+            .values_mut()
+            .filter(|job| job.locked_by.is_some_and(&dead))
+            .for_each(|job| job.locked_by = None);
+    }
+
+    /// Closes the attempts that vanished with their process; returns how many in a row there are.
+    fn record_interruption(&mut self, job: &JobRecord, now: Timestamp) -> u32 {
+        let attempts = self.executions.entry(job.id).or_default();
+        for attempt in attempts.iter_mut().filter(|attempt| attempt.finished_at.is_none()) {
+            attempt.finished_at = Some(now);
+            attempt.duration = Some(Duration::ZERO);
+            attempt.error.clone_from(&job.error);
+            attempt.error_event = Some(ErrorEvent::Interrupted);
+        }
+        let vanished = |attempt: &&ExecutionRecord| {
+            attempt.error_event == Some(ErrorEvent::Interrupted)
+                && attempt.error.as_deref().is_some_and(|error| error.contains(VANISHED))
+        };
+        u32::try_from(attempts.iter().rev().take_while(vanished).count()).unwrap_or(u32::MAX)
+    }
+}
+
+/// Tells an attempt whose process died from one that a shutdown put back.
+const VANISHED: &str = "Interrupted after starting perform at";
+
+fn interrupted(started: Timestamp) -> String {
+    let started = started.format("%Y-%m-%d %H:%M:%S UTC");
+    format!("GoodJob::InterruptedError: {VANISHED} '{started}'")
+}
+
+/// The order in which jobs start; a queue list with a sign `+` comes before the priority.
+fn rank(queues: &QueueSelector, job: &JobRecord) -> impl Ord + use<> {
+    let turn = match (queues, &job.queue) {
+        (QueueSelector::InOrder(names), Some(queue)) => names.iter().position(|n| n == queue),
+        _ => None,
+    };
+    (turn, job.priority.is_none(), job.priority, job.scheduled_at, job.id)
+}
+
+#[async_trait]
+impl Store for MemoryStore {
+    async fn insert(&self, jobs: &[NewJob]) -> Result<Vec<Inserted>, StoreError> {
+        let now = self.shared.clock.now();
+        let mut rows = self.rows();
+        Ok(jobs
+            .iter()
+            .map(|new| {
+                if rows.jobs.contains_key(&new.id) {
+                    return Inserted::AlreadyThere(new.id);
+                }
+                let (at, later) = match new.due {
+                    Due::Now => (now, None),
+                    Due::In(wait) => (now + wait, Some(now + wait)),
+                    Due::At(at) => (at, Some(at)),
+                };
+                let job = JobRecord {
+                    id: new.id,
+                    class: new.class.clone(),
+                    queue: Some(new.queue.clone()),
+                    priority: Some(new.priority.unwrap_or(0)),
+                    payload: Payload::of(new, now),
+                    labels: new.labels.clone(),
+                    created_at: now,
+                    scheduled_at: Some(at),
+                    performed_at: None,
+                    finished_at: None,
+                    error: None,
+                    error_event: None,
+                    executions_count: 0,
+                    locked_by: None,
+                };
+                if new.notify {
+                    self.notify(&job, later);
+                }
+                rows.jobs.insert(new.id, job);
+                Inserted::New(new.id)
+            })
+            .collect())
+    }
+
+    async fn claim(&self, wanted: &Wanted, max: usize) -> Result<Claims, StoreError> {
+        if self.locks.borrow().health != Health::Confirmed {
+            return Err(StoreError::unavailable("the locks are not confirmed"));
+        }
+        let me = (*self.me()).ok_or_else(|| {
+            StoreError::Unfit("the process has to beat before its first claim".to_owned())
+        })?;
+        let now = self.shared.clock.now();
+        let mut rows = self.rows();
+        let mut due: Vec<JobRecord> = rows
+            .jobs
+            .values()
+            .filter(|job| {
+                job.finished_at.is_none()
+                    && job.locked_by.is_none()
+                    && job.scheduled_at.is_some_and(|at| at <= now)
+                    && wanted.queues.matches(job.queue.as_deref())
+                    && wanted.classes.contains(&job.class)
+            })
+            .cloned()
+            .collect();
+        due.sort_by_key(|job| rank(&wanted.queues, job));
+        due.truncate(max);
+        let taken = due
+            .into_iter()
+            .map(|mut job| {
+                let mut interruptions = 0;
+                if let Some(started) = job.performed_at {
+                    job.error = Some(interrupted(started));
+                    job.error_event = Some(ErrorEvent::Interrupted);
+                    interruptions = rows.record_interruption(&job, now);
+                }
+                job.performed_at = Some(now);
+                job.executions_count += 1;
+                job.locked_by = Some(me);
+                let token = Token {
+                    job: job.id,
+                    execution: ExecutionId::generate(),
+                    performed_at: now,
+                    executions_count: job.executions_count,
+                };
+                rows.executions.entry(job.id).or_default().push(ExecutionRecord {
+                    id: token.execution,
+                    job: job.id,
+                    process: Some(me),
+                    scheduled_at: job.scheduled_at,
+                    started_at: now,
+                    finished_at: None,
+                    duration: None,
+                    error: None,
+                    error_event: None,
+                    backtrace: Vec::new(),
+                });
+                rows.jobs.insert(job.id, job.clone());
+                Claim { job, token, interruptions }
+            })
+            .collect();
+        Ok(Claims { taken, contended: 0 })
+    }
+
+    async fn settle(&self, ended: &[(Token, Settlement)]) -> Result<Vec<Settled>, StoreError> {
+        let now = self.shared.clock.now();
+        let mut rows = self.rows();
+        let settled = ended
+            .iter()
+            .map(|(token, settlement)| {
+                let Some(job) = rows.fenced(token) else {
+                    return Settled::Fenced;
+                };
+                job.locked_by = None;
+                let error = match &settlement.job {
+                    Fate::Succeed => None,
+                    Fate::Retry { error, .. } => error.as_ref(),
+                    Fate::PutBack { error } | Fate::Discard { error } => Some(error),
+                };
+                job.error = error.map(|error| error.text().to_owned());
+                job.error_event = error.map(|error| error.event());
+                match &settlement.job {
+                    Fate::Succeed | Fate::Discard { .. } => job.finished_at = Some(now),
+                    Fate::Retry { wait, payload, .. } => {
+                        job.performed_at = None;
+                        job.scheduled_at = Some(now + *wait);
+                        job.payload = payload.clone();
+                        self.notify(job, job.scheduled_at);
+                    }
+                    Fate::PutBack { .. } => {
+                        job.performed_at = None;
+                        self.notify(job, None);
+                    }
+                }
+                if let Some(attempt) = rows.execution(token) {
+                    attempt.finished_at = Some(now);
+                    attempt.duration = Some(settlement.duration);
+                    attempt.error = error.map(|error| error.text().to_owned());
+                    attempt.error_event = error.map(|error| error.event());
+                    attempt.backtrace = error.map(|e| e.backtrace().to_vec()).unwrap_or_default();
+                }
+                Settled::Written
+            })
+            .collect();
+        drop(rows);
+        self.forget(ended.iter().map(|(token, _)| *token));
+        Ok(settled)
+    }
+
+    async fn release(&self, unstarted: &[Token]) -> Result<(), StoreError> {
+        let mut rows = self.rows();
+        for token in unstarted {
+            let Some(job) = rows.fenced(token) else {
+                continue;
+            };
+            job.locked_by = None;
+            job.performed_at = None;
+            job.executions_count -= 1;
+            self.notify(job, None);
+            if let Some(attempts) = rows.executions.get_mut(&token.job) {
+                attempts.retain(|attempt| attempt.id != token.execution);
+            }
+        }
+        drop(rows);
+        self.forget(unstarted.iter().copied());
+        Ok(())
+    }
+
+    fn locks(&self) -> watch::Receiver<LockState> {
+        self.locks.subscribe()
+    }
+
+    async fn upcoming(&self, wanted: &Wanted, limit: usize) -> Result<Vec<Timestamp>, StoreError> {
+        let now = self.shared.clock.now();
+        let rows = self.rows();
+        let mut times: Vec<Timestamp> = rows
+            .jobs
+            .values()
+            .filter(|job| job.finished_at.is_none() && job.locked_by.is_none())
+            .filter(|job| wanted.queues.matches(job.queue.as_deref()))
+            .filter(|job| wanted.classes.contains(&job.class))
+            .filter_map(|job| job.scheduled_at.filter(|at| *at > now))
+            .collect();
+        times.sort_unstable();
+        times.truncate(limit);
+        Ok(times)
+    }
+
+    async fn beat(&self, process: &ProcessRecord) -> Result<Timestamp, StoreError> {
+        let now = self.shared.clock.now();
+        *self.me() = Some(process.id);
+        let mut rows = self.rows();
+        rows.processes.insert(process.id, now);
+        let expired = now - TimeDelta::from_std(EXPIRED).unwrap_or_default();
+        rows.processes.retain(|_, beaten| *beaten >= expired);
+        let living: Vec<ProcessId> = rows.processes.keys().copied().collect();
+        rows.free(|owner| !living.contains(&owner));
+        Ok(now)
+    }
+
+    async fn leave(&self, process: &ProcessRecord) -> Result<(), StoreError> {
+        let mut rows = self.rows();
+        rows.processes.remove(&process.id);
+        rows.free(|owner| owner == process.id);
+        *self.me() = None;
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl Inspect for MemoryStore {
+    async fn job(&self, id: JobId) -> Result<Option<JobRecord>, StoreError> {
+        Ok(self.rows().jobs.get(&id).cloned())
+    }
+
+    async fn executions(&self, id: JobId) -> Result<Vec<ExecutionRecord>, StoreError> {
+        Ok(self.rows().executions.get(&id).cloned().unwrap_or_default())
+    }
+}
+
+#[async_trait]
+impl Notifier for MemoryStore {
+    async fn listen(&self, to: mpsc::Sender<Signal>, stop: CancellationToken) {
+        let mut notices = self.shared.notices.subscribe();
+        loop {
+            let signal = tokio::select! {
+                () = stop.cancelled() => return,
+                heard = notices.recv() => match heard {
+                    Ok(notice) => Signal::Notice(notice),
+                    Err(broadcast::error::RecvError::Lagged(_)) => Signal::Resync,
+                    Err(broadcast::error::RecvError::Closed) => return,
+                },
+            };
+            if to.send(signal).await.is_err() {
+                return;
+            }
+        }
+    }
+}

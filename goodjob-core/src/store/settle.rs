@@ -1,0 +1,247 @@
+//! The one function that decides what an attempt did to its job. Stores only write the result.
+
+use std::time::Duration;
+
+use super::claim::Claim;
+use super::record::ErrorEvent;
+use crate::job::{Decision, ErrorNote, JobError, Payload, Policy, Unhandled};
+
+/// How an attempt ended.
+#[derive(Debug)]
+pub enum Outcome {
+    /// The job returned without an error.
+    Succeeded,
+    /// It returned an error, panicked, or took too long.
+    Failed(JobError),
+    /// The worker shut down and did not wait for it any longer.
+    CutOff,
+    /// It was not begun: this many attempts in a row had killed their process.
+    Poisoned {
+        /// How many.
+        interruptions: u32,
+    },
+}
+
+/// What is to be written about an attempt that ended.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Settlement {
+    /// What becomes of the job.
+    pub job: Fate,
+    /// How long the attempt took by the monotonic clock.
+    pub duration: Duration,
+}
+
+/// What becomes of a job after an attempt.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Fate {
+    /// Over, without an error.
+    Succeed,
+    /// Due again `wait` from now by the store's clock; `payload` carries the raised counts.
+    Retry {
+        /// How long until it is due.
+        wait: Duration,
+        /// The envelope to store.
+        payload: Payload,
+        /// The error, unless it was no failure.
+        error: Option<ErrorNote>,
+    },
+    /// As before the attempt and claimable at once; the attempt alone is marked.
+    PutBack {
+        /// What the attempt is marked with.
+        error: ErrorNote,
+    },
+    /// Over, with an error. Nothing runs it again by itself.
+    Discard {
+        /// The error.
+        error: ErrorNote,
+    },
+}
+
+/// Decides what becomes of a claimed job.
+///
+/// Pure: the same attempt, outcome, policy and `chance` (uniform in [0, 1), spreads the waits) give
+/// the same settlement. The rows it leads to are those of wire contract 4.4, with two additions:
+/// a snooze, and the end of a job that keeps killing its process.
+#[must_use]
+pub fn settle(
+    claim: &Claim,
+    outcome: &Outcome,
+    policy: &Policy,
+    unhandled: Unhandled,
+    chance: f64,
+) -> Fate {
+    let error = match outcome {
+        Outcome::Succeeded => return Fate::Succeed,
+        Outcome::CutOff => {
+            return Fate::PutBack { error: cut_off(claim) };
+        }
+        Outcome::Poisoned { interruptions } => {
+            return Fate::Discard { error: poisoned(claim, *interruptions) };
+        }
+        Outcome::Failed(error) => error,
+    };
+    let payload = &claim.job.payload;
+    let again = |wait, payload, error| Fate::Retry { wait, payload, error };
+    match policy.decide(error, |rule| payload.exception_executions(rule), chance) {
+        Decision::Retry { wait, rule } => {
+            let mut payload = payload.clone();
+            payload.count_retry(rule.as_deref());
+            again(wait, payload, Some(error.note(ErrorEvent::Retried)))
+        }
+        Decision::Snooze { wait } => again(wait, payload.clone(), None),
+        Decision::Stop => Fate::Discard { error: error.note(ErrorEvent::RetryStopped) },
+        Decision::Discard => Fate::Discard { error: error.note(ErrorEvent::Discarded) },
+        Decision::Unhandled => {
+            let error = error.note(ErrorEvent::Unhandled);
+            match unhandled {
+                Unhandled::Discard => Fate::Discard { error },
+                // The gem leaves the counts as they were here (`retry_on_unhandled_error`).
+                Unhandled::RetryAtOnce => again(Duration::ZERO, payload.clone(), Some(error)),
+            }
+        }
+    }
+}
+
+/// The gem's class for an attempt that vanished (since 4.18.0).
+const INTERRUPTED: &str = "GoodJob::InterruptedError";
+
+fn cut_off(claim: &Claim) -> ErrorNote {
+    let started = claim.token.performed_at.format("%Y-%m-%d %H:%M:%S UTC");
+    let message = format!("Interrupted by shutdown after starting perform at '{started}'");
+    ErrorNote::new(INTERRUPTED, &message, Vec::new(), ErrorEvent::Interrupted)
+}
+
+fn poisoned(claim: &Claim, interruptions: u32) -> ErrorNote {
+    let last = claim.job.error.as_deref().unwrap_or("its process ended without a word");
+    let message =
+        format!("{interruptions} attempts in a row ended without an outcome; last: {last}");
+    ErrorNote::new(INTERRUPTED, &message, Vec::new(), ErrorEvent::Interrupted)
+}
+
+#[cfg(test)]
+mod tests {
+    use chrono::DateTime;
+    use serde_json::json;
+
+    use super::*;
+    use crate::ids::{ExecutionId, JobId};
+    use crate::job::{Backoff, Retry};
+    use crate::store::{JobRecord, Token};
+
+    fn claim(payload: serde_json::Value) -> Claim {
+        let at = DateTime::from_timestamp(1_800_000_000, 0).unwrap();
+        let id = JobId::generate();
+        let token = Token {
+            job: id,
+            execution: ExecutionId::generate(),
+            performed_at: at,
+            executions_count: 1,
+        };
+        let job = JobRecord {
+            id,
+            class: "A".into(),
+            queue: Some("default".into()),
+            priority: Some(0),
+            payload: Payload::from_value(payload),
+            labels: vec![],
+            created_at: at,
+            scheduled_at: Some(at),
+            performed_at: Some(at),
+            finished_at: None,
+            error: None,
+            error_event: None,
+            executions_count: 1,
+            locked_by: None,
+        };
+        Claim { job, token, interruptions: 0 }
+    }
+
+    fn fate(payload: serde_json::Value, error: JobError, policy: &Policy) -> Fate {
+        settle(&claim(payload), &Outcome::Failed(error), policy, Unhandled::Discard, 0.0)
+    }
+
+    fn event(fate: &Fate) -> Option<ErrorEvent> {
+        match fate {
+            Fate::Succeed => None,
+            Fate::Retry { error, .. } => error.as_ref().map(ErrorNote::event),
+            Fate::PutBack { error } | Fate::Discard { error } => Some(error.event()),
+        }
+    }
+
+    #[test]
+    fn success_succeeds() {
+        let claim = claim(json!({}));
+        let fate = settle(&claim, &Outcome::Succeeded, &Policy::new(), Unhandled::Discard, 0.5);
+        assert_eq!(fate, Fate::Succeed);
+    }
+
+    #[test]
+    fn a_retry_raises_the_counts_until_the_attempts_are_used_up() {
+        let policy =
+            Policy::new().retry_on::<std::fmt::Error>(Retry::attempts(3).wait(Backoff::Polynomial));
+        let first = fate(json!({"executions": 0, "kept": 1}), std::fmt::Error.into(), &policy);
+        let Fate::Retry { wait, payload, error } = first else { panic!("{first:?}") };
+        assert_eq!(wait, Duration::from_secs(3));
+        assert_eq!(
+            payload.clone().into_value(),
+            json!({"executions": 1, "exception_executions": {"[core::fmt::Error]": 1}, "kept": 1})
+        );
+        assert_eq!(error.unwrap().event(), ErrorEvent::Retried);
+
+        let second = fate(payload.into_value(), std::fmt::Error.into(), &policy);
+        let Fate::Retry { wait, payload, .. } = second else { panic!("{second:?}") };
+        assert_eq!(wait, Duration::from_secs(18));
+        let third = fate(payload.into_value(), std::fmt::Error.into(), &policy);
+        assert!(matches!(third, Fate::Discard { .. }));
+        assert_eq!(event(&third), Some(ErrorEvent::RetryStopped));
+    }
+
+    #[test]
+    fn an_unhandled_error_ends_the_job_or_makes_it_due_at_once() {
+        let ended = fate(json!({}), "boom".into(), &Policy::new());
+        assert_eq!(event(&ended), Some(ErrorEvent::Unhandled));
+        assert!(matches!(ended, Fate::Discard { .. }));
+
+        let payload = json!({"executions": 4});
+        let failed = Outcome::Failed("boom".into());
+        let claim = claim(payload.clone());
+        let again = settle(&claim, &failed, &Policy::new(), Unhandled::RetryAtOnce, 0.0);
+        let Fate::Retry { wait, payload: kept, error } = again else { panic!("{again:?}") };
+        assert_eq!((wait, kept.into_value()), (Duration::ZERO, payload));
+        assert_eq!(error.unwrap().event(), ErrorEvent::Unhandled);
+    }
+
+    #[test]
+    fn a_discard_and_a_snooze_do_as_the_job_says() {
+        let over = fate(json!({}), JobError::discard("enough"), &Policy::new());
+        assert_eq!(event(&over), Some(ErrorEvent::Discarded));
+        let minute = Duration::from_secs(60);
+        let later = fate(json!({"executions": 2}), JobError::snooze(minute), &Policy::new());
+        assert_eq!(
+            later,
+            Fate::Retry {
+                wait: minute,
+                payload: Payload::from_value(json!({"executions": 2})),
+                error: None
+            }
+        );
+    }
+
+    #[test]
+    fn a_shutdown_puts_back_and_a_poisonous_job_ends() {
+        let claim = claim(json!({}));
+        let decide =
+            |outcome: Outcome| settle(&claim, &outcome, &Policy::new(), Unhandled::Discard, 0.0);
+        let Fate::PutBack { error } = decide(Outcome::CutOff) else { panic!() };
+        assert_eq!(
+            error.text(),
+            "GoodJob::InterruptedError: Interrupted by shutdown after starting perform at \
+             '2027-01-15 08:00:00 UTC'"
+        );
+        let Fate::Discard { error } = decide(Outcome::Poisoned { interruptions: 3 }) else {
+            panic!()
+        };
+        assert_eq!(error.event(), ErrorEvent::Interrupted);
+        assert!(error.text().contains("3 attempts in a row"), "{}", error.text());
+    }
+}
