@@ -1,1 +1,96 @@
 //! The goodjob command, as a binary and as a library for workers with their own jobs.
+//!
+//! A worker of one's own is every command of `goodjob` plus the application's jobs:
+//!
+//! ```no_run
+//! use std::process::ExitCode;
+//! use goodjob_core::{Context, Job, JobResult, Perform, Registry};
+//! # use serde::{Deserialize, Serialize};
+//! # #[derive(Serialize, Deserialize)] struct Hello { name: String }
+//! # impl Job for Hello { const CLASS: &'static str = "HelloJob"; }
+//! # impl Perform for Hello { async fn perform(self, _: Context) -> JobResult { Ok(()) } }
+//!
+//! #[tokio::main]
+//! async fn main() -> ExitCode {
+//!     goodjob_cli::run(Registry::default().register::<Hello>()).await
+//! }
+//! ```
+//!
+//! `args.rs` is what was typed, `settings.rs` what that and the environment and `goodjob.toml` mean,
+//! `commands/` what is then done, `error.rs` how it can fail and with which exit code.
+
+mod args;
+mod commands;
+mod environment;
+mod error;
+mod logging;
+mod output;
+mod settings;
+mod signals;
+
+pub use environment::Environment;
+pub use error::exit;
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::Parser;
+use goodjob_core::Handlers;
+
+use args::Cli;
+use commands::Workplace;
+use error::CliError;
+
+/// Does what the command line says, with the application's jobs.
+///
+/// Settings come from flags, then the environment, then `goodjob.toml`, then defaults. It logs
+/// through a `tracing` subscriber of its own unless one is installed already.
+pub async fn run(handlers: impl Into<Handlers>) -> ExitCode {
+    let invocation = Invocation {
+        args: std::env::args_os().collect(),
+        environment: Environment::of_process(),
+        directory: PathBuf::from("."),
+    };
+    run_with(invocation, handlers).await
+}
+
+/// How the command was called, as a value.
+#[derive(Clone, Debug)]
+pub struct Invocation {
+    /// The program's name and its arguments.
+    pub args: Vec<OsString>,
+    /// The environment.
+    pub environment: Environment,
+    /// Where `goodjob.toml` is looked for.
+    pub directory: PathBuf,
+}
+
+/// [`run`] with the command line and environment given.
+pub async fn run_with(invocation: Invocation, handlers: impl Into<Handlers>) -> ExitCode {
+    let cli = match Cli::try_parse_from(&invocation.args) {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Help and version are "errors" that go to stdout and end well.
+            let _ = error.print();
+            return ExitCode::from(if error.use_stderr() { exit::USAGE } else { exit::DONE });
+        }
+    };
+    let workplace = Workplace::new(cli.global, invocation.environment, invocation.directory);
+    match commands::run(cli.command, &workplace, handlers.into()).await {
+        Ok(()) => ExitCode::from(exit::DONE),
+        Err(error) => {
+            report(&error);
+            ExitCode::from(error.code())
+        }
+    }
+}
+
+fn report(error: &CliError) {
+    match error {
+        CliError::Settings(problems) => {
+            problems.0.iter().for_each(|problem| output::tell("error", problem));
+        }
+        error => output::tell("error", error),
+    }
+}

@@ -1,3 +1,8 @@
 //! The stock `goodjob` binary: every command, and the jobs that `goodjob.toml` lists.
 
-fn main() {}
+use std::process::ExitCode;
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    goodjob_cli::run(goodjob_core::Handlers::default()).await
+}

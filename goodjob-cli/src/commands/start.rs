@@ -1,0 +1,135 @@
+//! `goodjob start`: runs jobs until a signal, an idle timeout, or with `--once` until none is due.
+
+use std::sync::Arc;
+
+use goodjob_core::{Capsule, Config, Drained, Handlers, Notifier, Store};
+use goodjob_postgres::{PgOptions, PgStore};
+use tracing::{info, warn};
+
+use super::Workplace;
+use super::workplace::all_jobs;
+use crate::args::StartArgs;
+use crate::error::CliError;
+use crate::settings::Settings;
+use crate::signals::{Interrupt, Signals};
+
+pub(super) async fn start(
+    args: &StartArgs,
+    workplace: &Workplace,
+    handlers: Handlers,
+) -> Result<(), CliError> {
+    let settings = workplace.settings(&args.settings)?;
+    let handlers = all_jobs(handlers, &settings)?;
+    let database = settings.database.as_ref().ok_or(CliError::NoDatabase)?;
+    // Before connecting, so that a signal from here on ends the worker in order.
+    let mut signals = Signals::catch().map_err(|error| CliError::Failed(error.to_string()))?;
+
+    let store = tokio::select! {
+        store = PgStore::connect(database.clone()) => Arc::new(store?),
+        signal = signals.next() => return interrupted_early(signal),
+    };
+    let config = settings.config();
+    let (jobs, notices): (Arc<dyn Store>, Arc<dyn Notifier>) = (store.clone(), store);
+    let capsule = Capsule::start(config.clone(), handlers.clone(), jobs, notices).await?;
+    announce(&capsule, &config, &settings, database, &handlers);
+
+    let reason = until_the_end(&capsule, args.once, &settings, &mut signals).await;
+    info!("{reason}: taking no new jobs");
+    shut_down(&capsule, &settings, &mut signals).await
+}
+
+/// Nothing was claimed yet, so there is nothing to wait for.
+fn interrupted_early(signal: Interrupt) -> Result<(), CliError> {
+    info!("{signal} before the worker had started");
+    Ok(())
+}
+
+/// One line for the process and one per pool: what a person checks first.
+fn announce(
+    capsule: &Capsule,
+    config: &Config,
+    settings: &Settings,
+    database: &PgOptions,
+    handlers: &Handlers,
+) {
+    let classes = handlers.classes();
+    info!(
+        process = %capsule.process(),
+        database = database.target(),
+        lock_strategy = %database.lock_strategy,
+        listen = database.listen,
+        poll_interval = ?settings.poll_interval,
+        classes = classes.len(),
+        "goodjob {} is ready", env!("CARGO_PKG_VERSION"),
+    );
+    for pool in &config.pools {
+        info!("pool {}: {} jobs at once", pool.queues, pool.max_threads);
+    }
+    if classes.is_empty() {
+        warn!(
+            "this worker knows no job class and will run nothing: list some in goodjob.toml, \
+             or run your own program built on goodjob-cli"
+        );
+    }
+    if settings.poll_interval.is_none() && !database.listen {
+        warn!("neither polls nor LISTEN: jobs enqueued from now on are found by timers only");
+    }
+}
+
+/// Waits for the first reason to end, and names it.
+async fn until_the_end(
+    capsule: &Capsule,
+    once: bool,
+    settings: &Settings,
+    signals: &mut Signals,
+) -> String {
+    let drained = async {
+        match once {
+            true => capsule.drained().await,
+            false => std::future::pending().await,
+        }
+    };
+    let idle = async {
+        match settings.idle_timeout {
+            Some(quiet) => capsule.idle_for(quiet).await,
+            None => std::future::pending().await,
+        }
+    };
+    tokio::select! {
+        signal = signals.next() => signal.to_string(),
+        () = drained => "nothing is due any more".to_owned(),
+        () = idle => "idle".to_owned(),
+    }
+}
+
+async fn shut_down(
+    capsule: &Capsule,
+    settings: &Settings,
+    signals: &mut Signals,
+) -> Result<(), CliError> {
+    let ending = capsule.shutdown(settings.shutdown);
+    tokio::pin!(ending);
+    tokio::select! {
+        drained = &mut ending => verdict(&drained),
+        signal = signals.next() => {
+            warn!("{signal} again: not waiting for running jobs");
+            capsule.hurry();
+            tokio::select! {
+                _ = &mut ending => {}
+                // A third one does not even wait for the database.
+                _ = signals.next() => {}
+            }
+            Err(CliError::Interrupted(signal))
+        }
+    }
+}
+
+fn verdict(drained: &Drained) -> Result<(), CliError> {
+    match drained.cut_off.len() {
+        0 => {
+            info!("all jobs have ended");
+            Ok(())
+        }
+        cut_off => Err(CliError::CutOff(cut_off)),
+    }
+}

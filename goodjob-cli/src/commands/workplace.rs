@@ -1,0 +1,102 @@
+//! What commands have in common: the settings, the database, the jobs.
+
+use std::collections::BTreeMap;
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+
+use goodjob_core::Handlers;
+use goodjob_postgres::PgOptions;
+
+use crate::args::{Global, WorkerSettings};
+use crate::environment::Environment;
+use crate::error::CliError;
+use crate::logging;
+use crate::output::{self, Output};
+use crate::settings::{CONFIG_VARIABLE, Loaded, Place, Problem, Problems, Settings, SettingsFile};
+
+/// The name of the settings file that is read when no other is named.
+const FILE: &str = "goodjob.toml";
+
+/// Where a command is done.
+pub(crate) struct Workplace {
+    global: Global,
+    environment: Environment,
+    directory: PathBuf,
+}
+
+impl Workplace {
+    pub(crate) fn new(global: Global, environment: Environment, directory: PathBuf) -> Self {
+        Self { global, environment, directory }
+    }
+
+    /// Where results go.
+    pub(crate) fn output(&self) -> Output {
+        Output { json: self.global.json }
+    }
+
+    /// Loads the settings, starts logging, and says what is odd about them.
+    pub(crate) fn settings(&self, typed: &WorkerSettings) -> Result<Settings, CliError> {
+        let loaded = self.load(typed)?;
+        logging::start(loaded.settings.log_format, &self.global, &self.environment);
+        loaded.warnings.iter().for_each(|warning| output::tell("warning", warning));
+        Ok(loaded.settings)
+    }
+
+    /// The database, for a command that has no settings of a worker.
+    pub(crate) fn database(&self) -> Result<PgOptions, CliError> {
+        self.settings(&WorkerSettings::default())?.database.ok_or(CliError::NoDatabase)
+    }
+
+    /// Loads the settings without a word.
+    pub(crate) fn load(&self, typed: &WorkerSettings) -> Result<Loaded, Problems> {
+        let mut flags: BTreeMap<_, _> = self.global.settings.0.clone();
+        flags.extend(typed.0.clone());
+        let file = self.file().map_err(|problem| Problems(vec![problem]))?;
+        Settings::load(&flags, &self.environment, file.as_ref())
+    }
+
+    fn file(&self) -> Result<Option<SettingsFile>, Problem> {
+        let named = match (&self.global.config, self.environment.get(CONFIG_VARIABLE)) {
+            (Some(path), _) => Some((path.clone(), Place::Flag("--config".to_owned()))),
+            (None, Some(path)) => Some((path.into(), Place::Variable(CONFIG_VARIABLE.to_owned()))),
+            (None, None) => None,
+        };
+        match named {
+            Some((path, place)) => read(&path, &path).map(Some).map_err(|(_, reason)| Problem {
+                message: format!("cannot read {}: {reason}", path.display()),
+                place,
+            }),
+            None => match read(&self.directory.join(FILE), Path::new(FILE)) {
+                Ok(file) => Ok(Some(file)),
+                Err((ErrorKind::NotFound, _)) => Ok(None),
+                Err((_, message)) => {
+                    let place = Place::File { path: FILE.to_owned(), key: String::new() };
+                    Err(Problem { place, message })
+                }
+            },
+        }
+    }
+}
+
+fn read(path: &Path, name: &Path) -> Result<SettingsFile, (ErrorKind, String)> {
+    match std::fs::read_to_string(path) {
+        Ok(text) => Ok(SettingsFile { path: name.display().to_string(), text }),
+        Err(error) => Err((error.kind(), error.to_string())),
+    }
+}
+
+/// The application's jobs and those of the file, which may not meet.
+pub(crate) fn all_jobs(handlers: Handlers, settings: &Settings) -> Result<Handlers, Problems> {
+    let mut problems = Vec::new();
+    for class in settings.jobs.keys() {
+        let place =
+            Place::File { path: settings.jobs_file.clone(), key: format!("jobs.{class:?}") };
+        let message = if handlers.get(class).is_some() {
+            "this program has a job of that class itself; remove one of the two"
+        } else {
+            "handlers from the file are not built into this version"
+        };
+        problems.push(Problem { place, message: message.to_owned() });
+    }
+    if problems.is_empty() { Ok(handlers) } else { Err(Problems(problems)) }
+}

@@ -1,0 +1,53 @@
+//! Results on stdout, as JSON or for people; everything else on stderr.
+
+use std::fmt::Display;
+use std::io::{self, Write};
+
+use comfy_table::Table;
+use comfy_table::presets::NOTHING;
+use serde::Serialize;
+
+/// How results are shown.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Output {
+    pub(crate) json: bool,
+}
+
+impl Output {
+    /// A result: as JSON, or as `text` says it.
+    pub(crate) fn result(self, value: &impl Serialize, text: impl FnOnce() -> String) {
+        if self.json {
+            // A value of ours has only string keys and no failing parts.
+            print(
+                &serde_json::to_string(value)
+                    .unwrap_or_else(|error| format!("{:?}", error.to_string())),
+            );
+        } else {
+            print(&text());
+        }
+    }
+}
+
+/// Writes to stdout. Whoever reads it may have gone, as `head` does; that is no failure.
+pub(crate) fn print(text: &str) {
+    let _ = writeln!(io::stdout().lock(), "{}", text.trim_end());
+}
+
+/// One line for the person at the terminal or the log's reader.
+pub(crate) fn tell(kind: &str, message: &impl Display) {
+    let _ = writeln!(io::stderr().lock(), "goodjob: {kind}: {message}");
+}
+
+/// Columns without borders, which survive `cut` and `awk`.
+pub(crate) fn table<const N: usize>(
+    headers: [&str; N],
+    rows: impl IntoIterator<Item = [String; N]>,
+) -> String {
+    let mut table = Table::new();
+    table.load_preset(NOTHING).set_header(headers);
+    for row in rows {
+        table.add_row(row);
+    }
+    let text = table.to_string();
+    text.lines().map(|line| line.trim()).collect::<Vec<_>>().join("\n")
+}

@@ -1,0 +1,109 @@
+//! From what was typed to what it means. The only place that knows sentinels such as `-1`.
+
+use std::num::NonZeroUsize;
+use std::str::FromStr;
+use std::time::Duration;
+
+use goodjob_core::{Pools, Shutdown, Unhandled};
+use goodjob_postgres::LockStrategy;
+
+use super::LogFormat;
+use super::seconds::{self, Seconds};
+
+/// Why a text is no value.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Unfit {
+    /// What should have been there.
+    Expected(&'static str),
+    /// A message that shows what was found by itself, or has to keep it secret.
+    Told(String),
+}
+
+type Decoded<T> = Result<T, Unfit>;
+
+pub(super) fn queues(text: &str) -> Decoded<Pools> {
+    text.parse().map_err(|error: goodjob_core::QueueStringError| Unfit::Told(error.to_string()))
+}
+
+pub(super) fn count<T: FromStr>(text: &str) -> Decoded<T> {
+    number(text, "a whole number, 0 or more")
+}
+
+pub(super) fn threads(text: &str) -> Decoded<NonZeroUsize> {
+    number(text, "a whole number, 1 or more")
+}
+
+pub(super) fn at_least_one(text: &str) -> Decoded<u32> {
+    number::<std::num::NonZeroU32>(text, "a whole number, 1 or more").map(Into::into)
+}
+
+pub(super) fn poll_interval(text: &str) -> Decoded<Option<Duration>> {
+    const EXPECTED: &str = "a time such as 10 or 30s, or -1 for no polling";
+    Ok(match seconds(text, EXPECTED)? {
+        Seconds::Off => None,
+        // The gem takes 0 for off, too.
+        Seconds::Of(span) => Some(span).filter(|span| !span.is_zero()),
+    })
+}
+
+pub(super) fn shutdown(text: &str) -> Decoded<Shutdown> {
+    const EXPECTED: &str = "a time such as 30 or 30s, -1 to wait for ever, or 0 not to wait";
+    Ok(match seconds(text, EXPECTED)? {
+        Seconds::Off => Shutdown::Forever,
+        Seconds::Of(Duration::ZERO) => Shutdown::Now,
+        Seconds::Of(span) => Shutdown::After(span),
+    })
+}
+
+pub(super) fn idle_timeout(text: &str) -> Decoded<Option<Duration>> {
+    // 0 would end every worker before its first job, which nobody can have meant.
+    const EXPECTED: &str = "a time above 0 such as 300 or 5m, or -1 for never";
+    match seconds(text, EXPECTED)? {
+        Seconds::Off => Ok(None),
+        Seconds::Of(Duration::ZERO) => Err(Unfit::Expected(EXPECTED)),
+        Seconds::Of(span) => Ok(Some(span)),
+    }
+}
+
+pub(super) fn span(text: &str) -> Decoded<Duration> {
+    const EXPECTED: &str = "a time such as 2 or 500ms";
+    match seconds(text, EXPECTED)? {
+        Seconds::Of(span) => Ok(span),
+        Seconds::Off => Err(Unfit::Expected(EXPECTED)),
+    }
+}
+
+pub(super) fn lock_strategy(text: &str) -> Decoded<LockStrategy> {
+    const EXPECTED: &str = "hybrid, advisory or skiplocked";
+    text.trim().parse().map_err(|_| Unfit::Expected(EXPECTED))
+}
+
+pub(super) fn boolean(text: &str) -> Decoded<bool> {
+    // Rails takes every other text for true; a misspelt "false" is better refused.
+    match text.trim().to_ascii_lowercase().as_str() {
+        "true" | "t" | "1" | "on" | "yes" => Ok(true),
+        "false" | "f" | "0" | "off" | "no" => Ok(false),
+        _ => Err(Unfit::Expected("true or false")),
+    }
+}
+
+pub(super) fn unhandled(text: &str) -> Decoded<Unhandled> {
+    Ok(if boolean(text)? { Unhandled::RetryAtOnce } else { Unhandled::Discard })
+}
+
+pub(super) fn log_format(text: &str) -> Decoded<LogFormat> {
+    match text.trim() {
+        "auto" => Ok(LogFormat::Auto),
+        "pretty" => Ok(LogFormat::Pretty),
+        "json" => Ok(LogFormat::Json),
+        _ => Err(Unfit::Expected("auto, pretty or json")),
+    }
+}
+
+fn number<T: FromStr>(text: &str, expected: &'static str) -> Decoded<T> {
+    text.trim().replace('_', "").parse().map_err(|_| Unfit::Expected(expected))
+}
+
+fn seconds(text: &str, expected: &'static str) -> Decoded<Seconds> {
+    seconds::parse(text).ok_or(Unfit::Expected(expected))
+}

@@ -1,0 +1,205 @@
+//! Every setting, once: its names, default and meaning. Flags, help, `config show`, the hints for
+//! typos and the test of `docs/configuration.md` all come from this table.
+
+/// One setting.
+#[derive(Debug)]
+pub(crate) struct Key {
+    /// In `goodjob.toml`.
+    pub(crate) name: &'static str,
+    /// On the command line.
+    pub(crate) flag: Flag,
+    /// In the environment. The first is the name to use; the others are read when it is not set.
+    pub(crate) variables: &'static [&'static str],
+    /// As it would be typed.
+    pub(crate) default: Option<&'static str>,
+    /// What a value is called in help.
+    pub(crate) value: &'static str,
+    /// What it does, with its unit.
+    pub(crate) meaning: &'static str,
+}
+
+/// Where a setting has a flag.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Flag {
+    /// At every command.
+    Everywhere(&'static str),
+    /// At the commands that run jobs.
+    Worker(&'static str),
+    /// Nowhere: it is for the file and the environment.
+    None,
+}
+
+impl Key {
+    /// The setting with this name in `goodjob.toml`.
+    pub(crate) fn named(name: &str) -> Option<&'static Self> {
+        KEYS.iter().find(|key| key.name == name)
+    }
+
+    /// The flag without its dashes.
+    pub(crate) fn long(&self) -> Option<&'static str> {
+        match self.flag {
+            Flag::Everywhere(long) | Flag::Worker(long) => Some(long),
+            Flag::None => None,
+        }
+    }
+
+    /// The text of `--help`.
+    pub(crate) fn help(&self) -> String {
+        let default = self.default.map(|d| format!(" [default: {d}]")).unwrap_or_default();
+        format!("{}{default} [env: {}]", self.meaning, self.variables.join(", "))
+    }
+}
+
+/// The announcement's spelling of [`QUEUES_VARIABLE`], copied often enough to be understood.
+pub(crate) const QUEUS_VARIABLE: &str = "GOOD_JOB_QUEUS";
+/// Its right spelling.
+pub(crate) const QUEUES_VARIABLE: &str = "GOOD_JOB_QUEUES";
+/// Names the file.
+pub(crate) const CONFIG_VARIABLE: &str = "GOOD_JOB_CONFIG";
+
+/// All settings but `jobs`, in the order in which they are shown.
+pub(crate) const KEYS: &[Key] = &[
+    Key {
+        name: "database_url",
+        flag: Flag::Everywhere("database-url"),
+        variables: &["GOOD_JOB_DATABASE_URL", "DATABASE_URL"],
+        default: None,
+        value: "URL",
+        meaning: "The database; without it PGHOST, PGDATABASE and the like are used",
+    },
+    Key {
+        name: "pool_size",
+        flag: Flag::Worker("pool-size"),
+        variables: &["GOOD_JOB_POOL_SIZE"],
+        default: Some("4"),
+        value: "NUMBER",
+        meaning: "Connections beside the two that a worker keeps for locks and for LISTEN",
+    },
+    Key {
+        name: "queues",
+        flag: Flag::Worker("queues"),
+        variables: &[QUEUES_VARIABLE, QUEUS_VARIABLE],
+        default: Some("*"),
+        value: "QUEUES",
+        meaning: "Pools separated by \";\", each a list of queues with an optional number of \
+                  threads: \"mice:2;elephants:1\", \"-elephants:3\" (all but), \"+a,b\" (in order)",
+    },
+    Key {
+        name: "max_threads",
+        flag: Flag::Worker("max-threads"),
+        variables: &["GOOD_JOB_MAX_THREADS", "RAILS_MAX_THREADS"],
+        default: Some("5"),
+        value: "NUMBER",
+        meaning: "Jobs that a pool without a number of its own runs at once",
+    },
+    Key {
+        name: "poll_interval",
+        flag: Flag::Worker("poll-interval"),
+        variables: &["GOOD_JOB_POLL_INTERVAL"],
+        default: Some("10"),
+        value: "SECONDS",
+        meaning: "Seconds between polls; -1 or 0 switches polling off",
+    },
+    Key {
+        name: "max_cache",
+        flag: Flag::Worker("max-cache"),
+        variables: &["GOOD_JOB_MAX_CACHE"],
+        default: Some("10000"),
+        value: "NUMBER",
+        meaning: "Due times of future jobs that each pool keeps in memory; 0 leaves them to polls",
+    },
+    Key {
+        name: "shutdown_timeout",
+        flag: Flag::Worker("shutdown-timeout"),
+        variables: &["GOOD_JOB_SHUTDOWN_TIMEOUT"],
+        default: Some("-1"),
+        value: "SECONDS",
+        meaning: "Seconds that a shutdown waits for running jobs; -1 waits for ever, 0 not at all",
+    },
+    Key {
+        name: "idle_timeout",
+        flag: Flag::Worker("idle-timeout"),
+        variables: &["GOOD_JOB_IDLE_TIMEOUT"],
+        default: Some("-1"),
+        value: "SECONDS",
+        meaning: "Seconds without a job after which the worker exits; -1 never",
+    },
+    Key {
+        name: "queue_select_limit",
+        flag: Flag::Worker("queue-select-limit"),
+        variables: &["GOOD_JOB_QUEUE_SELECT_LIMIT"],
+        default: Some("1000"),
+        value: "NUMBER",
+        meaning: "Rows that one search looks at with the lock strategy \"advisory\"",
+    },
+    Key {
+        name: "lock_strategy",
+        flag: Flag::Worker("lock-strategy"),
+        variables: &["GOOD_JOB_LOCK_STRATEGY"],
+        default: Some("hybrid"),
+        value: "STRATEGY",
+        meaning: "How a job is locked: hybrid, advisory or skiplocked. Only hybrid is safe beside \
+                  Ruby workers of any strategy",
+    },
+    Key {
+        name: "enable_listen_notify",
+        flag: Flag::Worker("enable-listen-notify"),
+        variables: &["GOOD_JOB_ENABLE_LISTEN_NOTIFY"],
+        default: Some("true"),
+        value: "BOOLEAN",
+        meaning: "Whether new jobs are heard of by LISTEN, not only by polls",
+    },
+    Key {
+        name: "max_interruptions",
+        flag: Flag::Worker("max-interruptions"),
+        variables: &["GOOD_JOB_MAX_INTERRUPTIONS"],
+        default: Some("3"),
+        value: "NUMBER",
+        meaning: "Attempts in a row that may die with their process before the job is discarded; \
+                  0 is no limit",
+    },
+    Key {
+        name: "retry_on_unhandled_error",
+        flag: Flag::None,
+        variables: &["GOOD_JOB_RETRY_ON_UNHANDLED_ERROR"],
+        default: Some("false"),
+        value: "BOOLEAN",
+        meaning: "Whether a job is run again at once after an error that no rule of its own matches",
+    },
+    Key {
+        name: "cancel_grace",
+        flag: Flag::None,
+        variables: &["GOOD_JOB_CANCEL_GRACE"],
+        default: Some("2"),
+        value: "SECONDS",
+        meaning: "Seconds that a cancelled job has to wind up before it is dropped",
+    },
+    Key {
+        name: "log_format",
+        flag: Flag::Everywhere("log-format"),
+        variables: &["GOOD_JOB_LOG_FORMAT"],
+        default: Some("auto"),
+        value: "FORMAT",
+        meaning: "Log lines on stderr: auto (one line each, coloured on a terminal), pretty (many \
+                  lines each) or json",
+    },
+];
+
+/// What the gem reads and this command does not (wire contract 13.1): named in a warning, so that
+/// nobody believes them to work.
+pub(crate) const GEM_ONLY: &[&str] = &[
+    "GOOD_JOB_ADVISORY_LOCK_HEARTBEAT",
+    "GOOD_JOB_CLEANUP_DISCARDED_JOBS",
+    "GOOD_JOB_CLEANUP_INTERVAL_JOBS",
+    "GOOD_JOB_CLEANUP_INTERVAL_SECONDS",
+    "GOOD_JOB_CLEANUP_PRESERVED_JOBS_BEFORE_SECONDS_AGO",
+    "GOOD_JOB_CRON",
+    "GOOD_JOB_CRON_GRACEFUL_RESTART_PERIOD",
+    "GOOD_JOB_ENABLE_CRON",
+    "GOOD_JOB_ENABLE_PAUSES",
+    "GOOD_JOB_EXECUTION_MODE",
+    "GOOD_JOB_LOWER_THREAD_PRIORITY",
+    "GOOD_JOB_PIDFILE",
+    "GOOD_JOB_PROBE_HANDLER",
+    "GOOD_JOB_PROBE_PORT",
+];

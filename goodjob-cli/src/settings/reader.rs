@@ -1,0 +1,161 @@
+//! From merged texts to [`Settings`], with every problem noted on the way.
+
+use std::collections::BTreeMap;
+
+use goodjob_postgres::PgOptions;
+
+use super::decode::{self, Unfit};
+use super::layers::Layers;
+use super::problem::{Place, Problem, Problems};
+use super::{JobSettings, KEYS, Key, Settings, Shown, database};
+use crate::environment::Environment;
+
+/// Reads setting after setting and gathers what is wrong.
+pub(super) struct Reader<'a> {
+    layers: &'a Layers,
+    shown: Vec<Shown>,
+    problems: Vec<Problem>,
+}
+
+impl<'a> Reader<'a> {
+    pub(super) fn new(layers: &'a Layers) -> Self {
+        Self { layers, shown: Vec::new(), problems: Vec::new() }
+    }
+
+    /// The settings, and each as text in the order of the table.
+    pub(super) fn read_all(
+        mut self,
+        environment: &Environment,
+    ) -> Result<(Settings, Vec<Shown>), Problems> {
+        let settings = self.settings(environment);
+        self.shown.sort_by_key(|shown| KEYS.iter().position(|key| key.name == shown.key.name));
+        match settings {
+            Some(settings) if self.problems.is_empty() => Ok((settings, self.shown)),
+            _ => Err(Problems(self.problems)),
+        }
+    }
+
+    /// `None` only when there are problems. Every setting is read before the first `?` can end this,
+    /// so that all problems are found.
+    fn settings(&mut self, environment: &Environment) -> Option<Settings> {
+        let database = self.database(environment);
+        let queues = self.read("queues", decode::queues);
+        let max_threads = self.read("max_threads", decode::threads);
+        let poll_interval = self.read("poll_interval", decode::poll_interval);
+        let max_cache = self.read("max_cache", decode::count);
+        let shutdown = self.read("shutdown_timeout", decode::shutdown);
+        let idle_timeout = self.read("idle_timeout", decode::idle_timeout);
+        let max_interruptions = self.read("max_interruptions", decode::count);
+        let unhandled = self.read("retry_on_unhandled_error", decode::unhandled);
+        let cancel_grace = self.read("cancel_grace", decode::span);
+        let log_format = self.read("log_format", decode::log_format);
+        let jobs = self.jobs();
+        Some(Settings {
+            database,
+            queues: queues?,
+            max_threads: max_threads?,
+            poll_interval: poll_interval?,
+            max_cache: max_cache?,
+            shutdown: shutdown?,
+            idle_timeout: idle_timeout?,
+            max_interruptions: max_interruptions?,
+            unhandled: unhandled?,
+            cancel_grace: cancel_grace?,
+            log_format: log_format?,
+            jobs,
+            jobs_file: self.layers.path().to_owned(),
+        })
+    }
+
+    fn read<T>(
+        &mut self,
+        name: &'static str,
+        decode: impl FnOnce(&str) -> Result<T, Unfit>,
+    ) -> Option<T> {
+        let found = match self.layers.get(name) {
+            Ok(found) => found?,
+            Err(problem) => {
+                self.problems.push(problem);
+                return None;
+            }
+        };
+        match decode(&found.text) {
+            Ok(value) => {
+                self.show(name, Some(found.text), found.place);
+                Some(value)
+            }
+            Err(unfit) => {
+                let message = match unfit {
+                    Unfit::Expected(what) => format!("found {:?}, expected {what}", found.text),
+                    Unfit::Told(message) => message,
+                };
+                self.problems.push(Problem { place: found.place, message });
+                None
+            }
+        }
+    }
+
+    /// How the database is reached and used.
+    fn database(&mut self, environment: &Environment) -> Option<PgOptions> {
+        let address = self.address(environment);
+        let pool_size = self.read("pool_size", decode::at_least_one);
+        let lock_strategy = self.read("lock_strategy", decode::lock_strategy);
+        let listen = self.read("enable_listen_notify", decode::boolean);
+        let queue_select_limit = self.read("queue_select_limit", decode::at_least_one);
+        let mut options = address?;
+        options.pool_size = pool_size?;
+        options.lock_strategy = lock_strategy?;
+        options.listen = listen?;
+        options.queue_select_limit = queue_select_limit?;
+        Some(options)
+    }
+
+    fn address(&mut self, environment: &Environment) -> Option<PgOptions> {
+        const NAME: &str = "database_url";
+        let problems = self.problems.len();
+        if let Some(options) = self.read(NAME, database::of_url) {
+            if let Some(shown) = self.shown.last_mut() {
+                shown.text = Some(options.target());
+            }
+            return Some(options);
+        }
+        let given_but_wrong = self.problems.len() > problems;
+        match database::of_libpq(environment).filter(|_| !given_but_wrong) {
+            Some((options, variables)) => {
+                self.show(NAME, Some(options.target()), Place::Variable(variables));
+                Some(options)
+            }
+            None => {
+                self.show(NAME, None, Place::Default);
+                None
+            }
+        }
+    }
+
+    fn jobs(&mut self) -> BTreeMap<String, JobSettings> {
+        let tables = match self.layers.jobs() {
+            Ok(tables) => tables,
+            Err(problem) => {
+                self.problems.push(problem);
+                return BTreeMap::new();
+            }
+        };
+        let mut jobs = BTreeMap::new();
+        for (class, table) in tables {
+            match table.try_deserialize::<JobSettings>() {
+                Ok(job) => drop(jobs.insert(class, job)),
+                Err(error) => self.problems.push(Problem {
+                    place: self.layers.in_file(&format!("jobs.{class:?}")),
+                    message: error.to_string(),
+                }),
+            }
+        }
+        jobs
+    }
+
+    fn show(&mut self, name: &str, text: Option<String>, place: Place) {
+        if let Some(key) = Key::named(name) {
+            self.shown.push(Shown { key, text, place });
+        }
+    }
+}
