@@ -1,1 +1,43 @@
-//! goodjob on Postgres: the tables of the GoodJob gem, the lock protocol, LISTEN and NOTIFY.
+//! goodjob on Postgres: the tables of Ruby's GoodJob gem, its lock protocol, LISTEN and NOTIFY.
+//!
+//! | file | what it does |
+//! |---|---|
+//! | `enqueue.rs` | stores jobs, on its own connection or in the caller's transaction |
+//! | `store.rs` | [`PgStore`], each method one call into a file below |
+//! | `claim.rs`, `settle.rs` | the two statements around a job's body |
+//! | `sessions.rs` | the two sessions that hold locks, on a thread of their own |
+//! | `sessions/lock.rs` | **L**: claims, holds every job's advisory lock, takes them again when it dies |
+//! | `sessions/notify.rs` | **N**: LISTEN, heartbeat, the process lock, the death of peers |
+//! | `migrate.rs`, `schema.rs` | makes the tables; says what is missing |
+//! | `inspect.rs`, `status.rs`, `doctor.rs` | reads for tools |
+//! | `sql/` | every statement, one a file, with a comment that says why |
+
+mod claim;
+pub mod doctor;
+mod enqueue;
+mod error;
+mod inspect;
+mod key;
+pub mod migrate;
+mod options;
+mod process;
+mod rows;
+mod schema;
+mod sessions;
+mod settle;
+mod sql;
+pub mod status;
+mod store;
+
+pub use enqueue::{EnqueueIn, enqueue_in};
+pub use error::ConnectError;
+pub use key::advisory_key;
+pub use options::{LockStrategy, LockStrategyError, PgOptions};
+pub use store::{PgStore, connect};
+
+/// The version of sqlx whose connections and transactions [`EnqueueIn`] accepts.
+pub use sqlx;
+
+/// Every statement of this crate with the name of its file, for tests that prepare them all.
+#[doc(hidden)]
+pub use sql::ALL as STATEMENTS;

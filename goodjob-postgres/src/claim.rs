@@ -1,0 +1,72 @@
+//! The claim: which statement for which selection, and what it brought.
+
+use std::cmp::Reverse;
+
+use goodjob_core::{Claim, Claims, ProcessId, QueueSelector, Wanted};
+use sqlx::PgConnection;
+use sqlx::Row;
+
+use crate::options::{LockStrategy, PgOptions};
+use crate::{rows, sql};
+
+/// Claims on `lock_session`, which will hold the advisory locks.
+pub(crate) async fn claim(
+    lock_session: &mut PgConnection,
+    options: &PgOptions,
+    process: ProcessId,
+    session: &str,
+    wanted: &Wanted,
+    max: usize,
+) -> sqlx::Result<Claims> {
+    let strategy = options.lock_strategy;
+    let (mode, names) = selection(&wanted.queues);
+    let max = i64::try_from(max).unwrap_or(i64::MAX).min(i64::from(options.queue_select_limit));
+    let query = sqlx::query(statement(strategy, &wanted.queues))
+        .bind(&wanted.classes)
+        .bind(max)
+        .bind(i64::from(options.queue_select_limit) - max)
+        .bind(names)
+        .bind(process.as_uuid())
+        .bind(strategy.code())
+        .bind(session);
+    let query = if strategy == LockStrategy::Advisory { query.bind(mode) } else { query };
+    let rows = query.fetch_all(lock_session).await?;
+
+    let contended: i64 = rows.first().map(|row| row.try_get("contended")).transpose()?.unwrap_or(0);
+    let mut taken = Vec::with_capacity(rows.len());
+    for row in &rows {
+        taken.extend(rows::claim(row)?);
+    }
+    taken.sort_by_key(|claim| rank(&wanted.queues, claim));
+    Ok(Claims { taken, contended: usize::try_from(contended).unwrap_or(0) })
+}
+
+fn statement(strategy: LockStrategy, queues: &QueueSelector) -> &'static str {
+    match (strategy, queues) {
+        (LockStrategy::Advisory, _) => sql::CLAIM_ADVISORY,
+        (_, QueueSelector::All) => sql::CLAIM_ANY,
+        (_, QueueSelector::Only(_)) => sql::CLAIM_ONLY,
+        (_, QueueSelector::Except(_)) => sql::CLAIM_EXCEPT,
+        (_, QueueSelector::InOrder(_)) => sql::CLAIM_IN_ORDER,
+    }
+}
+
+/// A selection as parameters of the statements that serve all kinds of it.
+pub(crate) fn selection(queues: &QueueSelector) -> (&'static str, Option<&[String]>) {
+    match queues {
+        QueueSelector::All => ("any", None),
+        QueueSelector::Only(names) => ("only", Some(names)),
+        QueueSelector::Except(names) => ("except", Some(names)),
+        QueueSelector::InOrder(names) => ("in_order", Some(names)),
+    }
+}
+
+/// An UPDATE returns rows in no order; jobs start in the order in which they were looked for.
+fn rank(queues: &QueueSelector, claim: &Claim) -> impl Ord + use<> {
+    let job = &claim.job;
+    let turn = match (queues, &job.queue) {
+        (QueueSelector::InOrder(names), Some(queue)) => names.iter().position(|name| name == queue),
+        _ => None,
+    };
+    (turn, Reverse(job.priority.is_some()), job.priority, job.scheduled_at, job.id)
+}

@@ -1,0 +1,107 @@
+//! Storing jobs: on the store's own connection, or on the caller's and in its transaction.
+
+use std::collections::HashSet;
+
+use goodjob_core::{
+    Due, Enqueue, EnqueueError, Inserted, JobId, NewJob, Payload, StoreError, Timestamp,
+};
+use serde_json::{Value, json};
+use sqlx::PgExecutor;
+use uuid::Uuid;
+
+use crate::error::commit_error;
+use crate::sql;
+
+/// Enqueues on a connection or in a transaction of the caller's.
+///
+/// The job and its notice become visible when that transaction commits, and never if it does not.
+///
+/// ```no_run
+/// use goodjob_core::{Adapter, EnqueueError, Job};
+/// use goodjob_postgres::EnqueueIn;
+/// # use serde::{Deserialize, Serialize};
+/// # #[derive(Serialize, Deserialize)] struct Welcome { user_id: i64 }
+/// # impl Job for Welcome { const CLASS: &'static str = "WelcomeJob"; }
+/// async fn sign_up(adapter: &Adapter, pool: &sqlx::PgPool) -> Result<(), Box<dyn std::error::Error>> {
+///     let mut tx = pool.begin().await?;
+///     sqlx::query("INSERT INTO users DEFAULT VALUES").execute(&mut *tx).await?;
+///     adapter.enqueue(Welcome { user_id: 7 }).enqueue_in(&mut *tx).await?;
+///     tx.commit().await?;
+///     Ok(())
+/// }
+/// ```
+pub trait EnqueueIn {
+    /// Stores the job on `executor`: a pool, a connection or a transaction.
+    ///
+    /// # Errors
+    /// When the job cannot be stored. The caller's transaction is then aborted by Postgres if the
+    /// statement had reached it.
+    fn enqueue_in<'c, E: PgExecutor<'c>>(
+        self,
+        executor: E,
+    ) -> impl Future<Output = Result<JobId, EnqueueError>> + Send;
+}
+
+impl EnqueueIn for Enqueue<'_> {
+    async fn enqueue_in<'c, E: PgExecutor<'c>>(self, executor: E) -> Result<JobId, EnqueueError> {
+        let job = self.into_job()?;
+        enqueue_in(executor, std::slice::from_ref(&job)).await?;
+        Ok(job.id)
+    }
+}
+
+/// Stores many jobs on `executor` in one statement. A job whose id is there already is left alone.
+///
+/// # Errors
+/// When a job cannot be stored; then none is.
+pub async fn enqueue_in<'c, E: PgExecutor<'c>>(
+    executor: E,
+    jobs: &[NewJob],
+) -> Result<Vec<Inserted>, EnqueueError> {
+    jobs.iter().try_for_each(NewJob::check)?;
+    Ok(insert(executor, jobs).await?)
+}
+
+pub(crate) async fn insert<'c, E: PgExecutor<'c>>(
+    executor: E,
+    jobs: &[NewJob],
+) -> Result<Vec<Inserted>, StoreError> {
+    let now = chrono::Utc::now();
+    let rows: Value = jobs.iter().map(|job| row(job, now)).collect();
+    let stored: HashSet<Uuid> = sqlx::query_as::<_, (Uuid, i64)>(sql::INSERT_JOBS)
+        .bind(rows)
+        .fetch_all(executor)
+        .await
+        .map_err(commit_error)?
+        .into_iter()
+        .map(|(id, _)| id)
+        .collect();
+    Ok(jobs
+        .iter()
+        .map(|job| match stored.contains(&job.id.as_uuid()) {
+            true => Inserted::New(job.id),
+            false => Inserted::AlreadyThere(job.id),
+        })
+        .collect())
+}
+
+/// A job as `insert_jobs.sql` reads it: the columns by name, and how it is due.
+fn row(job: &NewJob, now: Timestamp) -> Value {
+    let mut row = json!({
+        "id": job.id,
+        "job_class": job.class,
+        "queue_name": job.queue,
+        "priority": job.priority.unwrap_or(0),
+        "serialized_params": Payload::of(job, now),
+        "notify": job.notify,
+    });
+    if !job.labels.is_empty() {
+        row["labels"] = json!(job.labels);
+    }
+    match job.due {
+        Due::Now => {}
+        Due::In(wait) => row["wait"] = json!(wait.as_secs_f64()),
+        Due::At(at) => row["scheduled_at"] = json!(at),
+    }
+    row
+}

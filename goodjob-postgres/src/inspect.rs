@@ -1,0 +1,29 @@
+//! Reads of single jobs.
+
+use async_trait::async_trait;
+use goodjob_core::{ExecutionRecord, Inspect, JobId, JobRecord, StoreError};
+
+use crate::error::store_error;
+use crate::store::PgStore;
+use crate::{rows, sql};
+
+#[async_trait]
+impl Inspect for PgStore {
+    async fn job(&self, id: JobId) -> Result<Option<JobRecord>, StoreError> {
+        let row = sqlx::query(sql::JOB)
+            .bind(id.as_uuid())
+            .fetch_optional(self.pool())
+            .await
+            .map_err(store_error)?;
+        row.as_ref().map(rows::job).transpose().map_err(store_error)
+    }
+
+    async fn executions(&self, id: JobId) -> Result<Vec<ExecutionRecord>, StoreError> {
+        let rows = sqlx::query(sql::EXECUTIONS)
+            .bind(id.as_uuid())
+            .fetch_all(self.pool())
+            .await
+            .map_err(store_error)?;
+        rows.iter().map(rows::execution).collect::<Result<_, _>>().map_err(store_error)
+    }
+}

@@ -1,0 +1,140 @@
+//! Makes the tables and indexes, in steps that each leave alone what is there already.
+//!
+//! goodjob keeps a ledger of its own, `goodjob_migrations`. On tables that Rails made, the steps add
+//! one index and that ledger, and only when they are run by name.
+
+use sqlx::{AssertSqlSafe, Connection, PgConnection, PgPool};
+
+use crate::sql;
+
+/// Which indexes a database that goodjob makes is given.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Indexes {
+    /// Those that jobs need to run, by the gem's names. Claims and completions cost half as much.
+    #[default]
+    Lean,
+    /// All of the gem's: for a database that its dashboard looks at.
+    All,
+}
+
+/// A step: plain SQL that may be run again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Step {
+    /// Its name in the ledger.
+    pub name: &'static str,
+    /// What it runs.
+    pub sql: &'static str,
+}
+
+const TABLES: Step =
+    Step { name: "0001_tables", sql: include_str!("../migrations/0001_tables.sql") };
+const LEAN: Step =
+    Step { name: "0002_lean_indexes", sql: include_str!("../migrations/0002_lean_indexes.sql") };
+const LANES: Step = Step { name: "0003_lanes", sql: include_str!("../migrations/0003_lanes.sql") };
+const GEM: Step = Step { name: "gem_indexes", sql: include_str!("../migrations/gem_indexes.sql") };
+
+/// The steps to a database with these indexes, in order.
+#[must_use]
+pub fn steps(indexes: Indexes) -> Vec<Step> {
+    match indexes {
+        Indexes::Lean => vec![TABLES, LEAN, LANES],
+        Indexes::All => vec![TABLES, LEAN, LANES, GEM],
+    }
+}
+
+/// The steps that are not in the ledger yet.
+///
+/// # Errors
+/// When the database cannot be asked.
+pub async fn pending(pool: &PgPool, indexes: Indexes) -> sqlx::Result<Vec<Step>> {
+    let applied = applied(pool).await?;
+    Ok(steps(indexes).into_iter().filter(|step| !applied.iter().any(|a| a == step.name)).collect())
+}
+
+/// Runs the steps that are not in the ledger yet, and returns them. Two processes may call it at
+/// once; one waits for the other. Needs the right to create tables, nothing more.
+///
+/// Indexes of a table in use are built concurrently, so that its writers are not locked out.
+///
+/// ```no_run
+/// # async fn example(pool: sqlx::PgPool) -> sqlx::Result<()> {
+/// use goodjob_postgres::migrate::{self, Indexes};
+/// migrate::run(&pool, Indexes::Lean).await?;
+/// # Ok(()) }
+/// ```
+///
+/// # Errors
+/// When the database refuses a step. Those before it stay applied.
+pub async fn run(pool: &PgPool, indexes: Indexes) -> sqlx::Result<Vec<Step>> {
+    let mut connection = pool.acquire().await?;
+    sqlx::query(sql::MIGRATION_LOCK).execute(&mut *connection).await?;
+    let ran = run_locked(pool, &mut connection, indexes).await;
+    sqlx::query(sql::MIGRATION_UNLOCK).execute(&mut *connection).await?;
+    ran
+}
+
+async fn run_locked(
+    pool: &PgPool,
+    connection: &mut PgConnection,
+    indexes: Indexes,
+) -> sqlx::Result<Vec<Step>> {
+    sqlx::raw_sql(sql::LEDGER_TABLE).execute(&mut *connection).await?;
+    let pending = pending(pool, indexes).await?;
+    for step in &pending {
+        apply(connection, *step).await?;
+        sqlx::query(sql::LEDGER_ADD).bind(step.name).execute(&mut *connection).await?;
+    }
+    Ok(pending)
+}
+
+async fn apply(connection: &mut PgConnection, step: Step) -> sqlx::Result<()> {
+    let in_use =
+        step != TABLES && sqlx::query_scalar(sql::JOBS_EXIST).fetch_one(&mut *connection).await?;
+    if !in_use {
+        let mut tx = connection.begin().await?;
+        sqlx::raw_sql(step.sql).execute(&mut *tx).await?;
+        return tx.commit().await;
+    }
+    // CREATE INDEX CONCURRENTLY stands alone: no transaction, one statement at a time.
+    for statement in step.sql.split_inclusive(";\n") {
+        let statement = statement.replace("INDEX IF NOT", "INDEX CONCURRENTLY IF NOT");
+        sqlx::raw_sql(AssertSqlSafe(statement)).execute(&mut *connection).await?;
+    }
+    Ok(())
+}
+
+/// The names of the indexes that a step makes.
+pub(crate) fn index_names(step: Step) -> Vec<&'static str> {
+    let after_name = step.sql.split("IF NOT EXISTS ").skip(1);
+    after_name.filter_map(|rest| rest.split_ascii_whitespace().next()).collect()
+}
+
+/// The steps whose indexes a worker is better off with.
+pub(crate) fn recommended() -> Vec<&'static str> {
+    [LEAN, LANES].into_iter().flat_map(index_names).collect()
+}
+
+async fn applied(pool: &PgPool) -> sqlx::Result<Vec<String>> {
+    if !sqlx::query_scalar::<_, bool>(sql::LEDGER_EXISTS).fetch_one(pool).await? {
+        return Ok(Vec::new());
+    }
+    sqlx::query_scalar(sql::LEDGER).fetch_all(pool).await
+}
+
+/// Applied steps that this version has never heard of: a newer one has been here.
+pub(crate) async fn unknown(pool: &PgPool) -> sqlx::Result<Vec<String>> {
+    let known = steps(Indexes::All);
+    let applied = applied(pool).await?;
+    Ok(applied.into_iter().filter(|name| !known.iter().any(|step| step.name == name)).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn index_names_are_read_from_the_step() {
+        assert_eq!(index_names(LANES), ["index_goodjob_lanes"]);
+        assert_eq!(recommended().len() + index_names(GEM).len(), 28, "the gem has 27, ours is one");
+    }
+}

@@ -1,0 +1,171 @@
+//! How to reach the database, and how to lock in it.
+
+use std::fmt;
+use std::str::FromStr;
+use std::time::Duration;
+
+use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+use sqlx::{ConnectOptions, PgPool};
+
+use crate::error::ConnectError;
+
+/// Connections of the pool for everything but locks and notices: 4. With the two sessions that hold
+/// those, a worker uses at most 6, however many jobs it runs.
+const DEFAULT_POOL_SIZE: u32 = 4;
+/// Candidates that a claim looks at beyond what it wants, should their locks be held: as the gem's
+/// `queue_select_limit`, it bounds the rows that one claim may touch.
+const DEFAULT_QUEUE_SELECT_LIMIT: u32 = 1000;
+
+/// How a worker excludes others from a job.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum LockStrategy {
+    /// Advisory lock and row ownership. It alone excludes all three of the gem's strategies.
+    #[default]
+    Hybrid,
+    /// The advisory lock decides; beside the gem's `skiplocked` workers jobs may run twice.
+    Advisory,
+    /// Row ownership alone; beside the gem's `advisory` workers jobs may run twice.
+    SkipLocked,
+}
+
+impl LockStrategy {
+    /// The code in `good_jobs.lock_type`.
+    pub(crate) const fn code(self) -> i16 {
+        match self {
+            Self::Advisory => 0,
+            Self::SkipLocked => 1,
+            Self::Hybrid => 2,
+        }
+    }
+}
+
+impl fmt::Display for LockStrategy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Hybrid => "hybrid",
+            Self::Advisory => "advisory",
+            Self::SkipLocked => "skiplocked",
+        })
+    }
+}
+
+/// A lock strategy that does not exist.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("lock strategy: found {0:?}, expected hybrid, advisory or skiplocked")]
+pub struct LockStrategyError(String);
+
+impl FromStr for LockStrategy {
+    type Err = LockStrategyError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text {
+            "hybrid" => Ok(Self::Hybrid),
+            "advisory" => Ok(Self::Advisory),
+            "skiplocked" => Ok(Self::SkipLocked),
+            other => Err(LockStrategyError(other.to_owned())),
+        }
+    }
+}
+
+/// How a [`PgStore`](crate::PgStore) connects and locks.
+#[derive(Clone)]
+pub struct PgOptions {
+    pub(crate) connect: PgConnectOptions,
+    /// Connections of the pool, beside the two sessions of a worker. Default 4.
+    pub pool_size: u32,
+    /// How a worker excludes others from a job.
+    pub lock_strategy: LockStrategy,
+    /// Whether to LISTEN. Without it jobs are found by polling alone. Default true.
+    pub listen: bool,
+    /// Candidates that one claim may look at. Default 1000.
+    pub queue_select_limit: u32,
+}
+
+impl PgOptions {
+    /// Options for a connection URL, `postgres://user:password@host/database`. What the URL leaves
+    /// out is taken from libpq's variables (`PGHOST`, `PGUSER`, …).
+    ///
+    /// # Errors
+    /// [`ConnectError::Url`] when it cannot be read. The text does not repeat the URL, which may hold
+    /// a password.
+    pub fn from_url(url: &str) -> Result<Self, ConnectError> {
+        let connect = PgConnectOptions::from_str(url)
+            .map_err(|error| ConnectError::Url { reason: error.to_string() })?;
+        Ok(Self::with(connect))
+    }
+
+    /// Options from libpq's variables alone.
+    #[must_use]
+    pub fn from_libpq_environment() -> Self {
+        Self::with(PgConnectOptions::new())
+    }
+
+    fn with(connect: PgConnectOptions) -> Self {
+        // The tables keep UTC without saying so: every session of ours has to read them that way.
+        let connect = connect.options([("TimeZone", "UTC")]).disable_statement_logging();
+        Self {
+            connect,
+            pool_size: DEFAULT_POOL_SIZE,
+            lock_strategy: LockStrategy::default(),
+            listen: true,
+            queue_select_limit: DEFAULT_QUEUE_SELECT_LIMIT,
+        }
+    }
+
+    /// Where it connects, without secrets: `user@host:port/database`.
+    #[must_use]
+    pub fn target(&self) -> String {
+        let (user, port) = (self.connect.get_username(), self.connect.get_port());
+        let database = self.connect.get_database().unwrap_or(user);
+        match self.connect.get_socket() {
+            Some(socket) => format!("{user}@{}:{port}/{database}", socket.display()),
+            None => format!("{user}@{}:{port}/{database}", self.connect.get_host()),
+        }
+    }
+
+    /// A small pool; connections are made when they are needed and closed when they are not.
+    pub(crate) fn pool(&self) -> PgPool {
+        PgPoolOptions::new()
+            .max_connections(self.pool_size)
+            .acquire_timeout(Duration::from_secs(5))
+            .idle_timeout(Duration::from_secs(60))
+            .connect_lazy_with(self.connect.clone().application_name("goodjob"))
+    }
+}
+
+impl fmt::Debug for PgOptions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PgOptions")
+            .field("target", &self.target())
+            .field("pool_size", &self.pool_size)
+            .field("lock_strategy", &self.lock_strategy)
+            .field("listen", &self.listen)
+            .field("queue_select_limit", &self.queue_select_limit)
+            .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn strategies_are_named_as_the_gem_names_them() {
+        for strategy in [LockStrategy::Hybrid, LockStrategy::Advisory, LockStrategy::SkipLocked] {
+            assert_eq!(strategy.to_string().parse(), Ok(strategy));
+        }
+        assert_eq!(
+            "skip_locked".parse::<LockStrategy>().unwrap_err().to_string(),
+            "lock strategy: found \"skip_locked\", expected hybrid, advisory or skiplocked"
+        );
+    }
+
+    #[test]
+    fn no_secret_is_shown() {
+        let options = PgOptions::from_url("postgres://ann:hush@db.example:5433/shop").unwrap();
+        assert_eq!(options.target(), "ann@db.example:5433/shop");
+        assert!(!format!("{options:?}").contains("hush"));
+        let error = PgOptions::from_url("nonsense hush").unwrap_err().to_string();
+        assert!(!error.contains("hush"), "{error}");
+    }
+}

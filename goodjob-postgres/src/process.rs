@@ -1,0 +1,49 @@
+//! The process record as the gem's dashboard renders it.
+
+use goodjob_core::{PoolReport, ProcessRecord, Timestamp};
+use serde_json::{Value, json};
+
+/// The `state` of a process row: the gem's keys with their types (wire contract 7.2), and ours. The
+/// dashboard fails on a row without a numeric `memory`, and on `schedulers` that is no array.
+pub(crate) fn state(process: &ProcessRecord, pool_size: u32) -> Value {
+    let sum = |count: fn(&PoolReport) -> u64| process.pools.iter().map(count).sum::<u64>();
+    json!({
+        "hostname": process.host.hostname,
+        "pid": process.host.pid,
+        "memory": process.memory_kb,
+        "proctitle": process.title,
+        "preserve_job_records": true,
+        "retry_on_unhandled_error": process.retry_on_unhandled_error,
+        "schedulers": process.pools.iter().map(scheduler).collect::<Vec<_>>(),
+        "cron_enabled": false,
+        "total_succeeded_executions_count": sum(|pool| pool.succeeded),
+        "total_errored_executions_count": sum(|pool| pool.errored),
+        "database_connection_pool": { "size": pool_size, "active": 0 },
+        "runtime": concat!("goodjob ", env!("CARGO_PKG_VERSION")),
+        "host_identity": process.host,
+        "job_classes": process.classes,
+    })
+}
+
+fn scheduler(pool: &PoolReport) -> Value {
+    json!({
+        "name": format!("goodjob(queues={} max_threads={})", pool.queues, pool.max_threads),
+        "queues": pool.queues,
+        "max_threads": pool.max_threads,
+        "active_threads": pool.active,
+        "available_threads": pool.max_threads.saturating_sub(pool.active),
+        "max_cache": pool.max_cache,
+        "active_cache": pool.cached,
+        "available_cache": pool.max_cache.saturating_sub(pool.cached),
+        "empty_executions_count": pool.empty,
+        "errored_executions_count": pool.errored,
+        "succeeded_executions_count": pool.succeeded,
+        "total_executions_count": pool.errored + pool.succeeded,
+        "execution_at": pool.last_execution_at.map(iso8601),
+        "check_queue_at": pool.last_search_at.map(iso8601),
+    })
+}
+
+fn iso8601(at: Timestamp) -> String {
+    at.format("%Y-%m-%dT%H:%M:%S%.3fZ").to_string()
+}

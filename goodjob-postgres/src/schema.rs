@@ -1,0 +1,87 @@
+//! Whether the tables are there, and what they lack.
+
+use std::collections::HashSet;
+
+use sqlx::PgPool;
+
+use crate::error::ConnectError;
+use crate::{migrate, sql};
+
+const TABLES: [&str; 5] = [
+    "good_jobs",
+    "good_job_executions",
+    "good_job_processes",
+    "good_job_batches",
+    "good_job_settings",
+];
+
+/// The columns that the statements of this crate need, beside those of every Rails table.
+const NEEDED: [(&str, &[&str]); 3] = [
+    (
+        "good_jobs",
+        &[
+            "active_job_id",
+            "job_class",
+            "queue_name",
+            "priority",
+            "serialized_params",
+            "labels",
+            "scheduled_at",
+            "performed_at",
+            "finished_at",
+            "error",
+            "error_event",
+            "executions_count",
+            "locked_by_id",
+            "locked_at",
+            "lock_type",
+        ],
+    ),
+    (
+        "good_job_executions",
+        &[
+            "active_job_id",
+            "job_class",
+            "queue_name",
+            "serialized_params",
+            "scheduled_at",
+            "finished_at",
+            "error",
+            "error_event",
+            "error_backtrace",
+            "process_id",
+            "duration",
+        ],
+    ),
+    ("good_job_processes", &["state", "lock_type"]),
+];
+
+/// Refuses a schema that this version cannot work with.
+pub(crate) async fn check(pool: &PgPool, target: &str) -> Result<(), ConnectError> {
+    let failed = |error| ConnectError::from_sqlx(&error, target.to_owned());
+    let found: Vec<(String, String)> = sqlx::query_as(sql::COLUMNS)
+        .bind(TABLES.as_slice())
+        .fetch_all(pool)
+        .await
+        .map_err(failed)?;
+    let target = target.to_owned();
+    if !found.iter().any(|(table, _)| table == "good_jobs") {
+        return Err(ConnectError::SchemaMissing { target });
+    }
+    let found: HashSet<(&str, &str)> =
+        found.iter().map(|(table, column)| (table.as_str(), column.as_str())).collect();
+    let missing: Vec<String> = NEEDED
+        .iter()
+        .flat_map(|(table, columns)| columns.iter().map(move |column| (*table, *column)))
+        .filter(|needed| !found.contains(needed))
+        .map(|(table, column)| format!("{table}.{column}"))
+        .collect();
+    if !missing.is_empty() {
+        return Err(ConnectError::SchemaOld { target, missing });
+    }
+    let unknown = migrate::unknown(pool).await.map_err(failed)?;
+    if !unknown.is_empty() {
+        return Err(ConnectError::SchemaNew { target, unknown });
+    }
+    Ok(())
+}

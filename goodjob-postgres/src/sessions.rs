@@ -1,0 +1,184 @@
+//! The two sessions of a worker, on a thread and a runtime of their own: a job that blocks every
+//! thread of the application's runtime must cost the worker neither its locks nor its heartbeat.
+
+mod lock;
+mod notify;
+mod peers;
+
+use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
+
+use goodjob_core::{
+    Claims, JobId, LockState, ProcessId, ProcessRecord, Signal, StoreError, Timestamp, Token,
+    Wanted,
+};
+use sqlx::{Connection, PgConnection};
+use tokio::sync::{broadcast, mpsc, oneshot, watch};
+
+use crate::options::PgOptions;
+use crate::sql;
+use lock::LockSession;
+use notify::NotifySession;
+
+/// How long a statement on one of the sessions may take before the session is given up.
+const DEADLINE: Duration = Duration::from_secs(6);
+/// Waits between tries to connect, doubled each time.
+const FIRST_PAUSE: Duration = Duration::from_millis(50);
+const LONGEST_PAUSE: Duration = Duration::from_secs(1);
+
+type Reply<T> = oneshot::Sender<Result<T, StoreError>>;
+
+/// What the lock session is asked for.
+pub(crate) enum LockCommand {
+    Claim {
+        wanted: Wanted,
+        max: usize,
+        reply: Reply<Claims>,
+    },
+    /// The ends of these attempts are committed.
+    Unlock {
+        jobs: Vec<JobId>,
+        done: oneshot::Sender<()>,
+    },
+}
+
+/// What the notify session is asked for.
+pub(crate) enum NotifyCommand {
+    Beat { process: Box<ProcessRecord>, reply: Reply<Timestamp> },
+    Leave { reply: Reply<()> },
+}
+
+/// What both sessions share.
+#[derive(Clone)]
+pub(crate) struct Common {
+    pub(crate) options: PgOptions,
+    pub(crate) pool: sqlx::PgPool,
+    pub(crate) process: ProcessId,
+    pub(crate) locks: watch::Sender<LockState>,
+    pub(crate) signals: broadcast::Sender<Signal>,
+}
+
+/// The sessions of a registered process. They end when this is dropped.
+pub(crate) struct Sessions {
+    pub(crate) process: ProcessId,
+    lock: mpsc::Sender<LockCommand>,
+    notify: mpsc::Sender<NotifyCommand>,
+    thread: Option<thread::JoinHandle<()>>,
+}
+
+impl Sessions {
+    pub(crate) fn open(common: Common) -> Result<Self, StoreError> {
+        let (lock, lock_inbox) = mpsc::channel(256);
+        let (notify, notify_inbox) = mpsc::channel(64);
+        let process = common.process;
+        let failed = |error: std::io::Error| {
+            StoreError::Unfit(format!("the thread of the lock session cannot be started: {error}"))
+        };
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        let runtime = runtime.map_err(failed)?;
+        let (alive, witness) = watch::channel(false);
+        // What the lock session holds, for the notify session to stamp again.
+        let (held, stamped) = watch::channel(Arc::new(Vec::<Token>::new()));
+        let body = move || {
+            runtime.block_on(async move {
+                let lock = LockSession::new(common.clone(), witness, held).run(lock_inbox);
+                let notify = NotifySession::new(common, alive, stamped).run(notify_inbox);
+                tokio::join!(lock, notify);
+            });
+        };
+        let thread = thread::Builder::new().name("goodjob-locks".to_owned()).spawn(body);
+        Ok(Self { process, lock, notify, thread: Some(thread.map_err(failed)?) })
+    }
+
+    pub(crate) async fn claim(&self, wanted: &Wanted, max: usize) -> Result<Claims, StoreError> {
+        let (reply, answer) = oneshot::channel();
+        let command = LockCommand::Claim { wanted: wanted.clone(), max, reply };
+        self.lock.send(command).await.map_err(|_| ended())?;
+        answer.await.map_err(|_| ended())?
+    }
+
+    /// Returns when the locks are released, or gone with their session.
+    pub(crate) async fn unlock(&self, jobs: Vec<JobId>) {
+        let (done, released) = oneshot::channel();
+        if self.lock.send(LockCommand::Unlock { jobs, done }).await.is_ok() {
+            // An error means that the session has ended, and every lock with it.
+            let _ = released.await;
+        }
+    }
+
+    pub(crate) async fn beat(&self, process: &ProcessRecord) -> Result<Timestamp, StoreError> {
+        let (reply, answer) = oneshot::channel();
+        let command = NotifyCommand::Beat { process: Box::new(process.clone()), reply };
+        self.notify.send(command).await.map_err(|_| ended())?;
+        answer.await.map_err(|_| ended())?
+    }
+
+    /// Unregisters the process and ends both sessions.
+    pub(crate) async fn leave(mut self) -> Result<(), StoreError> {
+        let (reply, answer) = oneshot::channel();
+        let left = match self.notify.send(NotifyCommand::Leave { reply }).await {
+            Ok(()) => answer.await.unwrap_or_else(|_| Err(ended())),
+            Err(_) => Err(ended()),
+        };
+        let thread = self.thread.take();
+        drop(self);
+        if let Some(thread) = thread {
+            // Joining blocks for as long as the sessions take to say goodbye.
+            let _ = tokio::task::spawn_blocking(move || thread.join()).await;
+        }
+        left
+    }
+}
+
+fn ended() -> StoreError {
+    StoreError::unavailable("the sessions of this process have ended")
+}
+
+/// Connects a session under its own name and sets it up. Returns it with the secret by which it is
+/// recognised: behind a pooler that swaps sessions, that is gone in the next transaction.
+async fn connect(options: &PgOptions, name: &str) -> sqlx::Result<(PgConnection, String)> {
+    let connect = options.connect.clone().application_name(name);
+    let opening = async {
+        let mut connection = PgConnection::connect_with(&connect).await?;
+        let secret = set_up(&mut connection).await?;
+        Ok((connection, secret))
+    };
+    within(DEADLINE, opening).await
+}
+
+/// Sets a session up and checks that it is one: writable, and the same in the next transaction.
+async fn set_up(connection: &mut PgConnection) -> sqlx::Result<String> {
+    let secret = uuid::Uuid::new_v4().to_string();
+    sqlx::query(sql::SESSION).bind(&secret).execute(&mut *connection).await?;
+    let (same, read_only): (bool, bool) =
+        sqlx::query_as(sql::SESSION_CHECK).bind(&secret).fetch_one(connection).await?;
+    if !same {
+        return Err(sqlx::Error::Protocol(
+            "the session changed between two transactions: a transaction pooler cannot hold locks, \
+             connect to Postgres itself"
+                .to_owned(),
+        ));
+    }
+    if read_only {
+        return Err(sqlx::Error::Protocol("the server is read-only, perhaps a standby".to_owned()));
+    }
+    Ok(secret)
+}
+
+async fn within<T>(
+    deadline: Duration,
+    work: impl Future<Output = sqlx::Result<T>>,
+) -> sqlx::Result<T> {
+    match tokio::time::timeout(deadline, work).await {
+        Ok(done) => done,
+        Err(_) => Err(sqlx::Error::Io(std::io::ErrorKind::TimedOut.into())),
+    }
+}
+
+/// Half to the whole of `pause`, which is doubled for the next time.
+fn jittered(pause: &mut Duration) -> Duration {
+    let now = pause.mul_f64(0.5 + rand::random::<f64>() / 2.0);
+    *pause = (*pause * 2).min(LONGEST_PAUSE);
+    now
+}

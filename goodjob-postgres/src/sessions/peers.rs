@@ -1,0 +1,88 @@
+//! The life and death of other processes, judged from here (failure model 4.2).
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use goodjob_core::{HostIdentity, ProcessId};
+use sqlx::postgres::PgListener;
+use tokio::time::Instant;
+use uuid::Uuid;
+
+use crate::rows::PeerRow;
+use crate::sql;
+
+/// A goodjob process none of whose locks is held for this long is dead: longer than an owner that
+/// lost both sessions takes to notice (3 s), to hope (4 s) and to stop its jobs (2 s).
+const ORPHAN_GRACE: Duration = Duration::from_secs(10);
+/// After our own session was made nobody is judged for this long: a restart of the server frees
+/// everybody's locks while all owners live.
+const SETTLING: Duration = Duration::from_secs(5);
+/// Time between looks for jobs whose owner has no process row at all.
+const GHOSTS: Duration = Duration::from_secs(60);
+
+/// What is known of the peers.
+pub(crate) struct Peers {
+    me: ProcessId,
+    connected: Instant,
+    /// Since when a peer's locks were seen free.
+    silent: HashMap<Uuid, Instant>,
+    ghosts_looked_for: Option<Instant>,
+}
+
+impl Peers {
+    pub(crate) fn new(me: ProcessId) -> Self {
+        Self { me, connected: Instant::now(), silent: HashMap::new(), ghosts_looked_for: None }
+    }
+
+    /// Our session is new: what was seen before says nothing any more.
+    pub(crate) fn reconnected(&mut self) {
+        self.connected = Instant::now();
+        self.silent.clear();
+    }
+
+    /// Looks at the peers, and frees the jobs of the dead.
+    pub(crate) async fn look(&mut self, session: &mut PgListener) -> sqlx::Result<()> {
+        let peers: Vec<PeerRow> =
+            sqlx::query_as(sql::PEERS).bind(self.me.as_uuid()).fetch_all(&mut *session).await?;
+        self.silent.retain(|id, _| peers.iter().any(|peer| peer.id == *id && !peer.locks_held));
+        let dead: Vec<Uuid> =
+            peers.iter().filter(|peer| self.is_dead(peer)).map(|peer| peer.id).collect();
+        if dead.is_empty() {
+            return Ok(());
+        }
+        let (freed, _): (i64, i64) =
+            sqlx::query_as(sql::REAP).bind(&dead).fetch_one(session).await?;
+        tracing::warn!(processes = ?dead, jobs = freed, "freed the jobs of dead processes");
+        Ok(())
+    }
+
+    /// Frees jobs whose owner is not even known, now and then.
+    pub(crate) async fn free_ghosts(&mut self, session: &mut PgListener) -> sqlx::Result<()> {
+        if self.ghosts_looked_for.is_some_and(|last| last.elapsed() < GHOSTS) {
+            return Ok(());
+        }
+        self.ghosts_looked_for = Some(Instant::now());
+        let (freed, _): (i64, i64) = sqlx::query_as(sql::FREE_GHOSTS).fetch_one(session).await?;
+        if freed > 0 {
+            tracing::warn!(jobs = freed, "freed jobs whose owner is unknown");
+        }
+        Ok(())
+    }
+
+    fn is_dead(&mut self, peer: &PeerRow) -> bool {
+        if peer.locks_held {
+            return false;
+        }
+        if peer.expired {
+            return true;
+        }
+        // Only our own kind holds a process lock; a Ruby process is judged by its heartbeat alone.
+        let Some(host) = peer.host.clone() else { return false };
+        // A neighbour whose pid is gone needs no grace.
+        if serde_json::from_value::<HostIdentity>(host).is_ok_and(|host| host.is_gone()) {
+            return true;
+        }
+        let silent_since = *self.silent.entry(peer.id).or_insert_with(Instant::now);
+        self.connected.elapsed() > SETTLING && silent_since.elapsed() >= ORPHAN_GRACE
+    }
+}

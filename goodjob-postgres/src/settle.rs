@@ -1,0 +1,127 @@
+//! Writes settlements, as many as there are in one statement.
+
+use std::collections::HashMap;
+
+use goodjob_core::{ErrorNote, Fate, ProcessId, Settled, Settlement, StoreError, Token};
+use serde_json::{Value, json};
+use sqlx::PgPool;
+use uuid::Uuid;
+
+use crate::error::store_error;
+use crate::rows::SettledRow;
+use crate::sql;
+
+/// The columns of `settle.sql`'s parameters, one entry an attempt.
+#[derive(Default)]
+struct Columns<'a> {
+    fates: Vec<&'static str>,
+    waits: Vec<f64>,
+    payloads: Vec<Option<Value>>,
+    errors: Vec<Option<&'a str>>,
+    events: Vec<Option<i16>>,
+    backtraces: Vec<Option<Value>>,
+    seconds: Vec<f64>,
+}
+
+impl<'a> Columns<'a> {
+    fn push(&mut self, settlement: &'a Settlement) {
+        let (fate, wait, payload, error): (_, _, _, Option<&ErrorNote>) = match &settlement.job {
+            Fate::Succeed => ("succeed", 0.0, None, None),
+            Fate::Retry { wait, payload, error } => (
+                "retry",
+                wait.as_secs_f64(),
+                Some(patch(payload.clone().into_value())),
+                error.as_ref(),
+            ),
+            Fate::PutBack { error } => ("put_back", 0.0, None, Some(error)),
+            Fate::Discard { error } => ("discard", 0.0, None, Some(error)),
+        };
+        self.fates.push(fate);
+        self.waits.push(wait);
+        self.payloads.push(payload);
+        self.errors.push(error.map(ErrorNote::text));
+        self.events.push(error.map(|error| error.event().code()));
+        self.backtraces.push(error.map(ErrorNote::backtrace_json));
+        self.seconds.push(settlement.duration.as_secs_f64());
+    }
+}
+
+/// Only the counts change at a retry: the rest of the envelope stays as it is in the row, also what
+/// somebody may have changed in it meanwhile.
+fn patch(payload: Value) -> Value {
+    json!({
+        "executions": payload["executions"],
+        "exception_executions": payload["exception_executions"],
+        "provider_job_id": payload["job_id"],
+        "enqueued_at": chrono::Utc::now().format("%Y-%m-%dT%H:%M:%S%.9fZ").to_string(),
+    })
+}
+
+pub(crate) async fn settle(
+    pool: &PgPool,
+    process: ProcessId,
+    ended: &[(Token, Settlement)],
+) -> Result<Vec<Settled>, StoreError> {
+    let mut columns = Columns::default();
+    ended.iter().for_each(|(_, settlement)| columns.push(settlement));
+    let tokens = tokens(ended.iter().map(|(token, _)| token));
+    let rows: Vec<SettledRow> = sqlx::query_as(sql::SETTLE)
+        .bind(tokens.jobs)
+        .bind(tokens.executions)
+        .bind(tokens.performed_at)
+        .bind(tokens.counts)
+        .bind(columns.fates)
+        .bind(columns.waits)
+        .bind(columns.payloads)
+        .bind(columns.errors)
+        .bind(columns.events)
+        .bind(columns.backtraces)
+        .bind(columns.seconds)
+        .bind(process.as_uuid())
+        .fetch_all(pool)
+        .await
+        .map_err(store_error)?;
+    let written: HashMap<Uuid, bool> = rows.into_iter().map(|row| (row.id, row.written)).collect();
+    Ok(ended
+        .iter()
+        .map(|(token, _)| match written.get(&token.job.as_uuid()) {
+            Some(true) => Settled::Written,
+            _ => Settled::Fenced,
+        })
+        .collect())
+}
+
+pub(crate) async fn release(
+    pool: &PgPool,
+    process: ProcessId,
+    unstarted: &[Token],
+) -> Result<(), StoreError> {
+    let tokens = tokens(unstarted.iter());
+    sqlx::query(sql::RELEASE)
+        .bind(tokens.jobs)
+        .bind(tokens.executions)
+        .bind(tokens.performed_at)
+        .bind(tokens.counts)
+        .bind(process.as_uuid())
+        .execute(pool)
+        .await
+        .map_err(store_error)?;
+    Ok(())
+}
+
+/// Tokens as the columns of a parameter.
+pub(crate) struct Tokens {
+    pub(crate) jobs: Vec<Uuid>,
+    pub(crate) executions: Vec<Uuid>,
+    pub(crate) performed_at: Vec<goodjob_core::Timestamp>,
+    pub(crate) counts: Vec<i32>,
+}
+
+pub(crate) fn tokens<'a>(tokens: impl Iterator<Item = &'a Token> + Clone) -> Tokens {
+    Tokens {
+        jobs: tokens.clone().map(|token| token.job.as_uuid()).collect(),
+        executions: tokens.clone().map(|token| token.execution.as_uuid()).collect(),
+        performed_at: tokens.clone().map(|token| token.performed_at).collect(),
+        counts: tokens.map(|token| token.executions_count).collect(),
+    }
+}

@@ -1,0 +1,51 @@
+//! Every statement, from its file. Files are the only place where SQL stands.
+
+macro_rules! statements {
+    ($($(#[$doc:meta])* $name:ident = $($file:literal)+;)*) => {
+        $($(#[$doc])* pub(crate) const $name: &str = concat!($(include_str!(concat!("sql/", $file, ".sql"))),+);)*
+        /// Name and text of each.
+        pub const ALL: &[(&str, &str)] = &[$((stringify!($name), $name)),*];
+    };
+}
+
+statements! {
+    INSERT_JOBS = "insert_jobs";
+    CLAIM_ANY = "claim_candidates_any" "claim_start";
+    CLAIM_ONLY = "claim_candidates_only" "claim_start";
+    CLAIM_EXCEPT = "claim_candidates_except" "claim_start";
+    CLAIM_IN_ORDER = "claim_candidates_in_order" "claim_start";
+    CLAIM_ADVISORY = "claim_candidates_advisory" "claim_start";
+    SETTLE = "settle";
+    RELEASE = "release";
+    UNLOCK = "unlock";
+    READOPT = "readopt";
+    RESTAMP = "restamp";
+    HELD_KEYS = "held_keys";
+    UNLOCK_KEYS = "unlock_keys";
+    END_PREDECESSOR = "end_predecessor";
+    SESSION = "session";
+    SESSION_CHECK = "session_check";
+    UPCOMING = "upcoming";
+    BEAT = "beat";
+    PROCESS_LOCK = "process_lock";
+    PEERS = "peers";
+    REAP = "reap";
+    FREE_GHOSTS = "free_ghosts";
+    LEAVE = "leave";
+    JOB = "job";
+    EXECUTIONS = "executions";
+    COLUMNS = "columns";
+    QUEUES = "queues";
+    FINISHED = "finished";
+    PROCESSES = "processes";
+    DUE_CLASSES = "due_classes";
+    SERVER = "server";
+    INDEXES = "indexes";
+    LEDGER_EXISTS = "ledger_exists";
+    LEDGER_TABLE = "ledger_table";
+    LEDGER = "ledger";
+    LEDGER_ADD = "ledger_add";
+    JOBS_EXIST = "jobs_exist";
+    MIGRATION_LOCK = "migration_lock";
+    MIGRATION_UNLOCK = "migration_unlock";
+}

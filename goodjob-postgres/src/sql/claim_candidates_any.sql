@@ -1,0 +1,13 @@
+-- Head of a claim, for every queue: due, unowned rows in order, row-locked without waiting. The row
+-- lock re-checks this predicate on the newest version of the row, so a stale snapshot takes nothing.
+-- `$3` more rows than wanted may be looked at; they are pulled only if an advisory lock is not to be had.
+WITH candidate AS MATERIALIZED (
+  SELECT id, performed_at AS before
+  FROM good_jobs
+  WHERE finished_at IS NULL AND locked_by_id IS NULL AND scheduled_at <= now()
+    AND job_class = ANY($1::text[])
+    AND $4::text[] IS NULL AND ($6::smallint = 1 OR current_setting('goodjob.session', true) = $7::text)
+  ORDER BY priority ASC NULLS LAST, scheduled_at, id
+  LIMIT $2::bigint + $3::bigint
+  FOR NO KEY UPDATE SKIP LOCKED
+)

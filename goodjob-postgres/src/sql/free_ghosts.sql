@@ -1,0 +1,21 @@
+-- Frees jobs whose owner has no process row: nobody else ever would (wire contract H6). Owners that
+-- hold a lock on their job are alive whatever the row says; those without (`skiplocked`) get 5 minutes.
+WITH ghosts AS MATERIALIZED (
+  SELECT j.id FROM good_jobs j
+  WHERE j.locked_by_id IS NOT NULL AND j.finished_at IS NULL
+    AND NOT EXISTS (SELECT FROM good_job_processes p WHERE p.id = j.locked_by_id)
+    AND NOT EXISTS (SELECT FROM pg_locks l WHERE l.locktype = 'advisory' AND l.objsubid = 1
+                    AND ((l.classid::bigint << 32) | l.objid::bigint) =
+                        ('x' || substr(md5('good_jobs-' || j.id::text), 1, 16))::bit(64)::bigint)
+    AND j.locked_at < now() - CASE WHEN j.lock_type IN (0, 2) THEN interval '15 seconds'
+                                   ELSE interval '5 minutes' END
+  ORDER BY j.id
+  FOR NO KEY UPDATE SKIP LOCKED
+), freed AS (
+  UPDATE good_jobs j SET locked_by_id = NULL, locked_at = NULL, lock_type = NULL
+  FROM ghosts g WHERE j.id = g.id
+  RETURNING j.queue_name
+)
+SELECT (SELECT count(*) FROM freed) AS freed,
+       count(pg_notify('good_job', jsonb_build_object('queue_name', queue_name)::text)) AS sent
+FROM (SELECT DISTINCT queue_name FROM freed) AS queues;

@@ -1,0 +1,38 @@
+-- Stores jobs and tells workers, in one statement, on whatever connection or transaction it is run.
+--
+-- The jobs come as one JSON array. jsonb_populate_record casts each value to the type of its column,
+-- so that the same statement is right for `timestamp` and `timestamptz` columns and on a caller's
+-- connection whose TimeZone is not UTC: times are written as UTC text with an offset, which the first
+-- type ignores and the second one heeds. "Now" is the server's, at the start of this statement.
+-- NOTIFY leaves with the commit, once per queue and time. A job without `notify` is left to the polls.
+WITH given AS MATERIALIZED (
+  SELECT n, job,
+         statement_timestamp() AS at,
+         COALESCE((job->>'scheduled_at')::timestamptz,
+                  statement_timestamp() + make_interval(secs => COALESCE((job->>'wait')::float8, 0))) AS due,
+         job ? 'scheduled_at' OR job ? 'wait' AS later
+  FROM jsonb_array_elements($1::jsonb) WITH ORDINALITY AS jobs(job, n)
+), timed AS (
+  SELECT n, job, due, later,
+         to_char(at AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS.US') || '+00' AS at_text,
+         to_char(due AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS.US') || '+00' AS due_text
+  FROM given
+), inserted AS (
+  INSERT INTO good_jobs (id, active_job_id, job_class, queue_name, priority, serialized_params, labels,
+                         scheduled_at, created_at, updated_at)
+  SELECT r.id, r.id, r.job_class, r.queue_name, r.priority, r.serialized_params, r.labels,
+         r.scheduled_at, r.created_at, r.updated_at
+  FROM timed, LATERAL jsonb_populate_record(NULL::good_jobs, job || jsonb_build_object(
+         'scheduled_at', due_text, 'created_at', at_text, 'updated_at', at_text)) AS r
+  ORDER BY n
+  ON CONFLICT (id) DO NOTHING
+  RETURNING id
+), notices AS (
+  SELECT pg_notify('good_job', (jsonb_build_object('queue_name', job->>'queue_name', 'scheduled_at',
+           to_char(date_trunc('milliseconds', due) AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"'))
+         || CASE WHEN count(*) > 1 THEN jsonb_build_object('count', count(*)) ELSE '{}' END)::text) AS sent
+  FROM timed JOIN inserted ON inserted.id = (job->>'id')::uuid
+  WHERE COALESCE((job->>'notify')::boolean, true)
+  GROUP BY job->>'queue_name', due
+)
+SELECT id, (SELECT count(sent) FROM notices) AS sent FROM inserted;

@@ -1,0 +1,6 @@
+-- One job, with times as instants whatever the type of their columns.
+SELECT id, job_class, queue_name, priority, serialized_params, labels,
+       created_at::timestamptz AS created_at, scheduled_at::timestamptz AS scheduled_at,
+       performed_at::timestamptz AS performed_at, finished_at::timestamptz AS finished_at,
+       error, error_event, executions_count, locked_by_id
+FROM good_jobs WHERE id = $1::uuid;

@@ -1,0 +1,2 @@
+-- Lets the next migration in.
+SELECT pg_advisory_unlock(7301482003911);

@@ -1,0 +1,14 @@
+-- Unfinished jobs by queue and state (wire contract 5). `executions` may be anything: only a number counts.
+SELECT queue_name AS queue,
+       count(*) FILTER (WHERE performed_at IS NULL AND scheduled_at > now() AND NOT retried) AS scheduled,
+       count(*) FILTER (WHERE performed_at IS NULL AND scheduled_at > now() AND retried) AS retried,
+       count(*) FILTER (WHERE performed_at IS NULL AND scheduled_at <= now()) AS queued,
+       count(*) FILTER (WHERE performed_at IS NOT NULL) AS running,
+       extract(epoch FROM now() - min(scheduled_at) FILTER (WHERE performed_at IS NULL AND scheduled_at <= now()))::float8
+         AS oldest_due_seconds
+FROM (SELECT queue_name, performed_at, scheduled_at,
+             CASE WHEN jsonb_typeof(serialized_params->'executions') = 'number'
+                  THEN (serialized_params->>'executions')::numeric > 1 ELSE false END AS retried
+      FROM good_jobs WHERE finished_at IS NULL) AS unfinished
+GROUP BY queue_name
+ORDER BY queue_name;

@@ -1,0 +1,60 @@
+-- Writes how attempts ended, each only while it is the current one (the fence: the row still carries
+-- the attempt's `performed_at` and count, and no other process owns it). Rows are locked in id order,
+-- so that two settlers cannot deadlock.
+--
+-- Repeating the statement writes nothing twice: an attempt whose execution is finished is passed over.
+-- It then counts as written if its execution says so, unless it was closed as interrupted by the next
+-- attempt: that is how an outcome whose commit was in doubt is told from one that was fenced off.
+-- `finished_at` set meanwhile is a forced discard: the job stays over, and its error stays unless the
+-- attempt brings one (wire contract 4.7). Unlocking is a statement of its own, after the commit.
+WITH ended AS MATERIALIZED (
+  SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::timestamptz[], $4::int[], $5::text[], $6::float8[],
+                       $7::jsonb[], $8::text[], $9::smallint[], $10::jsonb[], $11::float8[])
+    AS d(id, execution_id, performed_at, executions_count, fate, wait, payload, error, error_event,
+         backtrace, seconds)
+), present AS MATERIALIZED (
+  SELECT g.id
+  FROM good_jobs g JOIN ended d ON d.id = g.id
+  WHERE g.performed_at = d.performed_at AND g.executions_count = d.executions_count
+    AND (g.locked_by_id = $12::uuid OR g.locked_by_id IS NULL)
+    AND NOT EXISTS (SELECT FROM good_job_executions x
+                    WHERE x.id = d.execution_id AND x.finished_at IS NOT NULL)
+  ORDER BY g.id
+  FOR NO KEY UPDATE OF g
+), settled AS (
+  UPDATE good_jobs g SET
+    finished_at = CASE WHEN d.fate IN ('succeed', 'discard') THEN now() ELSE g.finished_at END,
+    performed_at = CASE WHEN d.fate IN ('succeed', 'discard') OR g.finished_at IS NOT NULL
+                        THEN g.performed_at END,
+    scheduled_at = CASE WHEN d.fate = 'retry' AND g.finished_at IS NULL
+                        THEN now() + make_interval(secs => d.wait) ELSE g.scheduled_at END,
+    serialized_params = CASE WHEN d.fate = 'retry' AND g.finished_at IS NULL
+                             THEN g.serialized_params || d.payload ELSE g.serialized_params END,
+    error = CASE WHEN g.finished_at IS NULL THEN d.error ELSE COALESCE(d.error, g.error) END,
+    error_event = CASE WHEN g.finished_at IS NULL THEN d.error_event
+                       ELSE COALESCE(d.error_event, g.error_event) END,
+    locked_by_id = NULL, locked_at = NULL, lock_type = NULL, updated_at = now()
+  FROM present p JOIN ended d ON d.id = p.id
+  WHERE g.id = p.id
+  RETURNING g.id, g.queue_name, g.finished_at, g.scheduled_at
+), closed AS (
+  UPDATE good_job_executions x SET
+    finished_at = now(), duration = make_interval(secs => d.seconds), error = d.error,
+    error_event = d.error_event, updated_at = now(),
+    error_backtrace = CASE WHEN d.error IS NOT NULL
+                           THEN ARRAY(SELECT jsonb_array_elements_text(d.backtrace)) END
+  FROM ended d JOIN settled s ON s.id = d.id
+  WHERE x.id = d.execution_id
+), notices AS (
+  SELECT pg_notify('good_job', jsonb_build_object('queue_name', queue_name, 'scheduled_at',
+           to_char(date_trunc('milliseconds', scheduled_at), 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"'))::text) AS sent
+  FROM settled WHERE finished_at IS NULL
+)
+SELECT d.id,
+       s.id IS NOT NULL
+         OR COALESCE(x.finished_at IS NOT NULL
+                     AND (x.error_event = 0 AND x.error LIKE '%Interrupted after%') IS NOT TRUE, false) AS written,
+       (SELECT count(sent) FROM notices) AS sent
+FROM ended d
+LEFT JOIN settled s ON s.id = d.id
+LEFT JOIN good_job_executions x ON x.id = d.execution_id;

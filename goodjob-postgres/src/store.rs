@@ -1,0 +1,249 @@
+//! [`PgStore`]: jobs in Postgres. Each method is one call into a file beside this one.
+
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use async_trait::async_trait;
+use goodjob_core::{
+    Adapter, Claims, Inserted, JobId, LockState, NewJob, Notifier, ProcessRecord, Settled,
+    Settlement, Signal, Store, StoreError, Timestamp, Token, Wanted,
+};
+use sqlx::PgPool;
+use tokio::sync::{broadcast, mpsc, watch};
+use tokio_util::sync::CancellationToken;
+
+use crate::error::{ConnectError, store_error};
+use crate::options::PgOptions;
+use crate::sessions::{Common, Sessions};
+use crate::{claim, enqueue, schema, settle, sql};
+
+/// Notices kept for a listener that is slow; one that misses some is told to look for itself.
+const SIGNALS: usize = 4096;
+
+/// Jobs in Postgres, on the tables of the GoodJob gem. Cheap to clone; clones share everything.
+///
+/// As a plain store it uses a small pool. The first [`Store::beat`] registers a process and opens the
+/// two sessions that hold locks; [`Store::leave`] closes them again. One store is one process.
+#[derive(Clone)]
+pub struct PgStore {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    options: PgOptions,
+    pool: PgPool,
+    locks: watch::Sender<LockState>,
+    signals: broadcast::Sender<Signal>,
+    sessions: Mutex<Option<Arc<Sessions>>>,
+}
+
+/// An adapter that enqueues into the database at `url`.
+///
+/// # Errors
+/// As [`PgStore::connect`].
+pub async fn connect(url: &str) -> Result<Adapter, ConnectError> {
+    Ok(PgStore::connect(PgOptions::from_url(url)?).await?.adapter())
+}
+
+impl PgStore {
+    /// Connects, and checks that the tables are there and the server takes writes.
+    ///
+    /// # Errors
+    /// [`ConnectError`], whose text says what to do.
+    pub async fn connect(options: PgOptions) -> Result<Self, ConnectError> {
+        let store = Self::lazy(options);
+        let target = store.inner.options.target();
+        let failed = |error| ConnectError::from_sqlx(&error, target.clone());
+        // Not through the pool at first, which would try for its whole timeout and hide the reason.
+        let server = ServerRow::read(&store.inner.options).await.map_err(failed)?;
+        if server.read_only {
+            return Err(ConnectError::ReadOnly { target });
+        }
+        schema::check(&store.inner.pool, &target).await?;
+        Ok(store)
+    }
+
+    /// A store that connects when it is first used, and checks nothing.
+    #[must_use]
+    pub fn lazy(options: PgOptions) -> Self {
+        let pool = options.pool();
+        let (signals, _) = broadcast::channel(SIGNALS);
+        let locks = watch::Sender::default();
+        let sessions = Mutex::default();
+        Self { inner: Arc::new(Inner { options, pool, locks, signals, sessions }) }
+    }
+
+    /// An adapter that enqueues here.
+    #[must_use]
+    pub fn adapter(&self) -> Adapter {
+        Adapter::new(Arc::new(self.clone()))
+    }
+
+    /// The pool for everything but locks and notices. Its sessions are in UTC.
+    #[must_use]
+    pub fn pool(&self) -> &PgPool {
+        &self.inner.pool
+    }
+
+    /// Closes the pool, and the sessions of a process that did not leave.
+    pub async fn close(&self) {
+        self.set_sessions(None);
+        self.inner.pool.close().await;
+    }
+
+    fn sessions(&self) -> Result<Arc<Sessions>, StoreError> {
+        let sessions = self.inner.sessions.lock().unwrap_or_else(PoisonError::into_inner);
+        sessions.clone().ok_or_else(|| {
+            StoreError::Unfit("the process has to beat before its first claim".to_owned())
+        })
+    }
+
+    fn set_sessions(&self, sessions: Option<Arc<Sessions>>) -> Option<Arc<Sessions>> {
+        let mut slot = self.inner.sessions.lock().unwrap_or_else(PoisonError::into_inner);
+        std::mem::replace(&mut *slot, sessions)
+    }
+
+    fn open_sessions(&self, process: &ProcessRecord) -> Result<Arc<Sessions>, StoreError> {
+        let mut slot = self.inner.sessions.lock().unwrap_or_else(PoisonError::into_inner);
+        match &*slot {
+            Some(sessions) if sessions.process == process.id => Ok(Arc::clone(sessions)),
+            Some(_) => Err(StoreError::Unfit(
+                "this store serves another process already; make a store for each".to_owned(),
+            )),
+            None => {
+                let inner = &self.inner;
+                let sessions = Arc::new(Sessions::open(Common {
+                    options: inner.options.clone(),
+                    pool: inner.pool.clone(),
+                    process: process.id,
+                    locks: inner.locks.clone(),
+                    signals: inner.signals.clone(),
+                })?);
+                *slot = Some(Arc::clone(&sessions));
+                Ok(sessions)
+            }
+        }
+    }
+}
+
+impl fmt::Debug for PgStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PgStore").field("options", &self.inner.options).finish_non_exhaustive()
+    }
+}
+
+#[async_trait]
+impl Store for PgStore {
+    async fn insert(&self, jobs: &[NewJob]) -> Result<Vec<Inserted>, StoreError> {
+        enqueue::insert(self.pool(), jobs).await
+    }
+
+    async fn claim(&self, wanted: &Wanted, max: usize) -> Result<Claims, StoreError> {
+        self.sessions()?.claim(wanted, max).await
+    }
+
+    async fn settle(&self, ended: &[(Token, Settlement)]) -> Result<Vec<Settled>, StoreError> {
+        let (sessions, pool, ended) = (self.sessions()?, self.pool().clone(), ended.to_vec());
+        // In a task, so that a caller who goes away cannot leave a lock behind a committed end.
+        unbroken(async move {
+            let settled = settle::settle(&pool, sessions.process, &ended).await?;
+            sessions.unlock(ended.iter().map(|(token, _)| token.job).collect()).await;
+            Ok(settled)
+        })
+        .await
+    }
+
+    async fn release(&self, unstarted: &[Token]) -> Result<(), StoreError> {
+        let (sessions, pool, tokens) = (self.sessions()?, self.pool().clone(), unstarted.to_vec());
+        unbroken(async move {
+            settle::release(&pool, sessions.process, &tokens).await?;
+            sessions.unlock(tokens.iter().map(|token| token.job).collect::<Vec<JobId>>()).await;
+            Ok(())
+        })
+        .await
+    }
+
+    fn locks(&self) -> watch::Receiver<LockState> {
+        self.inner.locks.subscribe()
+    }
+
+    async fn upcoming(&self, wanted: &Wanted, limit: usize) -> Result<Vec<Timestamp>, StoreError> {
+        let (mode, names) = claim::selection(&wanted.queues);
+        sqlx::query_scalar(sql::UPCOMING)
+            .bind(&wanted.classes)
+            .bind(mode)
+            .bind(names)
+            .bind(i64::try_from(limit).unwrap_or(i64::MAX))
+            .fetch_all(self.pool())
+            .await
+            .map_err(store_error)
+    }
+
+    async fn beat(&self, process: &ProcessRecord) -> Result<Timestamp, StoreError> {
+        self.open_sessions(process)?.beat(process).await
+    }
+
+    async fn leave(&self, process: &ProcessRecord) -> Result<(), StoreError> {
+        let Some(sessions) = self.set_sessions(None) else { return Ok(()) };
+        debug_assert_eq!(sessions.process, process.id);
+        // A settlement under way holds the other handle; it ends by itself.
+        match Arc::try_unwrap(sessions) {
+            Ok(sessions) => sessions.leave().await,
+            Err(shared) => {
+                self.set_sessions(Some(shared));
+                Err(StoreError::unavailable("attempts are still being settled"))
+            }
+        }
+    }
+}
+
+#[async_trait]
+impl Notifier for PgStore {
+    async fn listen(&self, to: mpsc::Sender<Signal>, stop: CancellationToken) {
+        let mut signals = self.inner.signals.subscribe();
+        loop {
+            let signal = tokio::select! {
+                () = stop.cancelled() => return,
+                heard = signals.recv() => match heard {
+                    Ok(signal) => signal,
+                    Err(broadcast::error::RecvError::Lagged(_)) => Signal::Resync,
+                    Err(broadcast::error::RecvError::Closed) => return,
+                },
+            };
+            if to.send(signal).await.is_err() {
+                return;
+            }
+        }
+    }
+}
+
+async fn unbroken<T: Send + 'static>(
+    work: impl Future<Output = Result<T, StoreError>> + Send + 'static,
+) -> Result<T, StoreError> {
+    tokio::spawn(work)
+        .await
+        .unwrap_or_else(|error| Err(StoreError::Unknown { source: error.into() }))
+}
+
+/// What a server says about itself.
+#[derive(Debug, sqlx::FromRow)]
+pub(crate) struct ServerRow {
+    pub(crate) version: i32,
+    pub(crate) read_only: bool,
+    pub(crate) synchronous_commit: String,
+    pub(crate) max_locks: i64,
+    pub(crate) max_connections: i32,
+    pub(crate) connections: i64,
+    pub(crate) notify_queue_usage: f64,
+}
+
+impl ServerRow {
+    pub(crate) async fn read(options: &PgOptions) -> sqlx::Result<Self> {
+        use sqlx::Connection;
+        let mut connection = sqlx::PgConnection::connect_with(&options.connect).await?;
+        let server = sqlx::query_as(sql::SERVER).fetch_one(&mut connection).await?;
+        // The answer is here; how the goodbye goes does not matter.
+        let _ = connection.close().await;
+        Ok(server)
+    }
+}
