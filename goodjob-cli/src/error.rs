@@ -44,6 +44,8 @@ pub(crate) enum CliError {
     Connect(#[from] ConnectError),
     #[error(transparent)]
     Store(#[from] StoreError),
+    #[error("the database refused: {0}")]
+    Database(#[from] sqlx::Error),
     #[error("the job was not stored: {0}")]
     Enqueue(#[from] EnqueueError),
     /// The text says what a check found.
@@ -65,6 +67,8 @@ impl CliError {
             Self::Settings(_) | Self::NoDatabase => exit::CONFIG,
             Self::Connect(error) => connect_code(error),
             Self::Store(error) | Self::Enqueue(EnqueueError::Store(error)) => store_code(error),
+            Self::Database(sqlx::Error::Io(_) | sqlx::Error::PoolTimedOut) => exit::UNAVAILABLE,
+            Self::Database(_) => exit::FAILED,
             // What a job cannot be was typed.
             Self::Enqueue(_) => exit::USAGE,
             Self::Check(_) => exit::CHECK,

@@ -16,15 +16,28 @@ pub(crate) struct Output {
 impl Output {
     /// A result: as JSON, or as `text` says it.
     pub(crate) fn result(self, value: &impl Serialize, text: impl FnOnce() -> String) {
+        if self.json { print_json(value) } else { print(&text()) }
+    }
+
+    /// A list of results: as one line of JSON each, or as `text` says it.
+    pub(crate) fn list(
+        self,
+        values: impl IntoIterator<Item: Serialize>,
+        text: impl FnOnce() -> String,
+    ) {
         if self.json {
-            // A value of ours has only string keys and no failing parts.
-            print(
-                &serde_json::to_string(value)
-                    .unwrap_or_else(|error| format!("{:?}", error.to_string())),
-            );
+            values.into_iter().for_each(|value| print_json(&value));
         } else {
             print(&text());
         }
+    }
+}
+
+fn print_json(value: &impl Serialize) {
+    match serde_json::to_string(value) {
+        Ok(json) => print(&json),
+        // Our values have string keys and no parts that fail.
+        Err(error) => tell("error", &error),
     }
 }
 
@@ -49,5 +62,5 @@ pub(crate) fn table<const N: usize>(
         table.add_row(row);
     }
     let text = table.to_string();
-    text.lines().map(|line| line.trim()).collect::<Vec<_>>().join("\n")
+    text.lines().map(str::trim_end).collect::<Vec<_>>().join("\n")
 }

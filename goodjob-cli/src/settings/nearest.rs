@@ -22,7 +22,7 @@ pub(super) fn variables(environment: &Environment) -> Vec<(String, String)> {
     let in_a_job = environment.get("GOOD_JOB_ID").is_some();
     let strange = environment
         .names()
-        .filter(|name| !is_known(name) && !(in_a_job && OF_A_JOB.contains(name)));
+        .filter(|name| !is_known(name) && (!in_a_job || !OF_A_JOB.contains(name)));
     strange.filter_map(|name| Some((name.to_owned(), about_variable(name)?))).collect()
 }
 
