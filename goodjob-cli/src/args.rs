@@ -28,8 +28,12 @@ pub(crate) struct Cli {
     pub(crate) command: Command,
 }
 
+/// The heading in help of what every command takes.
+const EVERYWHERE: &str = "Options of every command";
+
 /// What every command takes.
 #[derive(Args)]
+#[command(next_help_heading = EVERYWHERE)]
 pub(crate) struct Global {
     /// Print results as JSON on stdout; everything else is on stderr anyway
     #[arg(long, global = true)]

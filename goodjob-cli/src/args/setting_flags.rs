@@ -47,7 +47,8 @@ fn typed(
 
 impl Args for GlobalSettings {
     fn augment_args(command: Command) -> Command {
-        command.args(global_keys().map(|key| flag(key).global(true)))
+        command
+            .args(global_keys().map(|key| flag(key).global(true).help_heading(super::EVERYWHERE)))
     }
 
     fn augment_args_for_update(command: Command) -> Command {
@@ -68,7 +69,7 @@ impl FromArgMatches for GlobalSettings {
 
 impl Args for WorkerSettings {
     fn augment_args(command: Command) -> Command {
-        command.args(worker_keys().map(flag))
+        command.args(worker_keys().map(|key| flag(key).help_heading("Settings")))
     }
 
     fn augment_args_for_update(command: Command) -> Command {

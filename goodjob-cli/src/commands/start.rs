@@ -24,18 +24,26 @@ pub(super) async fn start(
     // Before connecting, so that a signal from here on ends the worker in order.
     let mut signals = Signals::catch().map_err(|error| CliError::Failed(error.to_string()))?;
 
-    let store = tokio::select! {
-        store = PgStore::connect(database.clone()) => Arc::new(store?),
+    let config = settings.config();
+    let capsule = tokio::select! {
+        capsule = connect(database, &config, &handlers) => capsule?,
         signal = signals.next() => return interrupted_early(signal),
     };
-    let config = settings.config();
-    let (jobs, notices): (Arc<dyn Store>, Arc<dyn Notifier>) = (store.clone(), store);
-    let capsule = Capsule::start(config.clone(), handlers.clone(), jobs, notices).await?;
     announce(&capsule, &config, &settings, database, &handlers);
 
     let reason = until_the_end(&capsule, args.once, &settings, &mut signals).await;
     info!("{reason}: taking no new jobs");
     shut_down(&capsule, &settings, &mut signals).await
+}
+
+async fn connect(
+    database: &PgOptions,
+    config: &Config,
+    handlers: &Handlers,
+) -> Result<Capsule, CliError> {
+    let store = Arc::new(PgStore::connect(database.clone()).await?);
+    let (jobs, notices): (Arc<dyn Store>, Arc<dyn Notifier>) = (store.clone(), store);
+    Ok(Capsule::start(config.clone(), handlers.clone(), jobs, notices).await?)
 }
 
 /// Nothing was claimed yet, so there is nothing to wait for.
@@ -53,17 +61,18 @@ fn announce(
     handlers: &Handlers,
 ) {
     let classes = handlers.classes();
+    let poll_interval = settings.poll_interval.map(|every| format!("{every:?}"));
     info!(
         process = %capsule.process(),
         database = database.target(),
         lock_strategy = %database.lock_strategy,
         listen = database.listen,
-        poll_interval = ?settings.poll_interval,
+        poll_interval = poll_interval.as_deref().unwrap_or("off"),
         classes = classes.len(),
         "goodjob {} is ready", env!("CARGO_PKG_VERSION"),
     );
     for pool in &config.pools {
-        info!("pool {}: {} jobs at once", pool.queues, pool.max_threads);
+        info!("pool {} runs up to {} jobs at once", pool.queues, pool.max_threads);
     }
     if classes.is_empty() {
         warn!(

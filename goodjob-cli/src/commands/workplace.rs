@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
-use goodjob_core::Handlers;
+use goodjob_core::{Handler, Handlers};
 use goodjob_postgres::PgOptions;
 
 use crate::args::{Global, WorkerSettings};
@@ -12,7 +12,9 @@ use crate::environment::Environment;
 use crate::error::CliError;
 use crate::logging;
 use crate::output::{self, Output};
-use crate::settings::{CONFIG_VARIABLE, Loaded, Place, Problem, Problems, Settings, SettingsFile};
+use crate::settings::{
+    CONFIG_VARIABLE, JobSettings, Loaded, Place, Problem, Problems, Settings, SettingsFile,
+};
 
 /// The name of the settings file that is read when no other is named.
 const FILE: &str = "goodjob.toml";
@@ -86,17 +88,56 @@ fn read(path: &Path, name: &Path) -> Result<SettingsFile, (ErrorKind, String)> {
 }
 
 /// The application's jobs and those of the file, which may not meet.
-pub(crate) fn all_jobs(handlers: Handlers, settings: &Settings) -> Result<Handlers, Problems> {
+pub(crate) fn all_jobs(mut handlers: Handlers, settings: &Settings) -> Result<Handlers, Problems> {
     let mut problems = Vec::new();
-    for class in settings.jobs.keys() {
-        let place =
-            Place::File { path: settings.jobs_file.clone(), key: format!("jobs.{class:?}") };
-        let message = if handlers.get(class).is_some() {
-            "this program has a job of that class itself; remove one of the two"
-        } else {
-            "handlers from the file are not built into this version"
+    for (class, job) in &settings.jobs {
+        let built = match handlers.get(class) {
+            Some(_) => {
+                Err("this program has a job of that class itself; remove one of the two".into())
+            }
+            None => build(class, job),
         };
-        problems.push(Problem { place, message: message.to_owned() });
+        let key = format!("jobs.{class:?}");
+        match built {
+            Ok(handler) => handlers.add(class, handler),
+            Err(message) => problems.push(Problem {
+                place: Place::File { path: settings.jobs_file.clone(), key },
+                message,
+            }),
+        }
     }
     if problems.is_empty() { Ok(handlers) } else { Err(Problems(problems)) }
+}
+
+/// The one place that turns a table of the file into a handler.
+fn build(_class: &str, _job: &JobSettings) -> Result<Handler, String> {
+    Err("this version has no handlers from the file".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use goodjob_core::Policy;
+
+    use super::*;
+
+    #[test]
+    fn a_class_of_both_the_program_and_the_file_is_a_problem_of_the_file() {
+        let file = SettingsFile {
+            path: "jobs.toml".to_owned(),
+            text: "[jobs.\"HelloJob\"]\ncommand = [\"true\"]".to_owned(),
+        };
+        let loaded =
+            Settings::load(&BTreeMap::new(), &Environment::default(), Some(&file)).unwrap();
+        let mut handlers = Handlers::default();
+        let run = Arc::new(|_, _| -> goodjob_core::Running { Box::pin(async { Ok(()) }) });
+        handlers.add("HelloJob", Handler { policy: Policy::new(), run });
+        let problems = all_jobs(handlers, &loaded.settings).unwrap_err().to_string();
+        assert_eq!(
+            problems,
+            "jobs.toml, jobs.\"HelloJob\": this program has a job of that class itself; \
+             remove one of the two"
+        );
+    }
 }

@@ -46,7 +46,9 @@ impl Key {
     /// The text of `--help`.
     pub(crate) fn help(&self) -> String {
         let default = self.default.map(|d| format!(" [default: {d}]")).unwrap_or_default();
-        format!("{}{default} [env: {}]", self.meaning, self.variables.join(", "))
+        let right = |name: &&str| *name != QUEUS_VARIABLE;
+        let variables: Vec<_> = self.variables.iter().copied().filter(right).collect();
+        format!("{}{default} [env: {}]", self.meaning, variables.join(", "))
     }
 }
 
@@ -130,7 +132,7 @@ pub(crate) const KEYS: &[Key] = &[
         variables: &["GOOD_JOB_QUEUE_SELECT_LIMIT"],
         default: Some("1000"),
         value: "NUMBER",
-        meaning: "Rows that one search looks at with the lock strategy \"advisory\"",
+        meaning: "Candidates that one claim may look at",
     },
     Key {
         name: "lock_strategy",

@@ -3,8 +3,8 @@
 use super::keys::{CONFIG_VARIABLE, GEM_ONLY, KEYS, Key, QUEUS_VARIABLE};
 use crate::environment::Environment;
 
-/// What a handler's process finds in its environment (see `docs/polyglot.md`); a `goodjob enqueue`
-/// that it runs must not stumble over them.
+/// What a command that does a job finds in its environment; a `goodjob enqueue` that it runs must not
+/// stumble over them.
 const OF_A_JOB: [&str; 5] =
     ["GOOD_JOB_ID", "GOOD_JOB_CLASS", "GOOD_JOB_QUEUE", "GOOD_JOB_ATTEMPT", "GOOD_JOB_DEADLINE"];
 

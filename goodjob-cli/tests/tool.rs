@@ -1,0 +1,13 @@
+//! The tool as people and supervisors meet it: the real binary, its output and its exit codes.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails by panicking")]
+
+#[path = "tool/command.rs"]
+mod command;
+#[path = "tool/database.rs"]
+mod database;
+#[path = "tool/settings.rs"]
+mod settings;
+#[path = "tool/usage.rs"]
+mod usage;
+#[path = "tool/worker.rs"]
+mod worker;
