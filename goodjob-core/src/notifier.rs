@@ -15,8 +15,8 @@ pub const CHANNEL: &str = "good_job";
 /// Brings notices to the capsule.
 #[async_trait]
 pub trait Notifier: Send + Sync + 'static {
-    /// Forwards what arrives until `stop`. Reconnects by itself, and then sends
-    /// [`Signal::Resync`], since what was sent meanwhile is lost.
+    /// Forwards what arrives until `stop`. Reconnects by itself. Whenever it begins to hear, the
+    /// first time as after a reconnect, it sends [`Signal::Resync`]: what was sent before is lost.
     async fn listen(&self, to: mpsc::Sender<Signal>, stop: CancellationToken);
 }
 

@@ -4,9 +4,14 @@
 //! |---|---|
 //! | [`cluster`] | a Postgres server without configuration, shared by all test processes or private |
 //! | [`Database`] | a migrated database for one test, which fails it when something is left behind |
+//! | [`conformance`] | what every store has to do, as tests for your own backend |
+//! | [`eventually()`] | waits for a condition, and says what was there instead |
 
 pub mod cluster;
+pub mod conformance;
 mod database;
+mod eventually;
 mod leaks;
 
 pub use database::Database;
+pub use eventually::{Sight, eventually};

@@ -74,6 +74,18 @@ impl MemoryStore {
         });
     }
 
+    /// Lets this process vanish without leaving: at their next beat others free its jobs.
+    pub fn vanish(&self) {
+        if let Some(process) = self.me().take() {
+            self.rows().processes.remove(&process);
+        }
+    }
+
+    /// Stores a row as another client of the same tables may have written it, whatever it holds.
+    pub fn plant(&self, row: JobRecord) {
+        self.rows().jobs.insert(row.id, row);
+    }
+
     fn over(shared: Arc<Shared>) -> Self {
         Self { shared, me: Mutex::default(), locks: watch::Sender::default() }
     }
@@ -102,10 +114,13 @@ impl MemoryStore {
 }
 
 impl Rows {
-    /// The row, if the attempt is still the current one.
+    /// The row, if the attempt is still the current one. A clock that stands still gives an attempt
+    /// and the next one after its release the same time and count, so the execution is compared too.
     fn fenced(&mut self, token: &Token) -> Option<&mut JobRecord> {
+        let current = self.executions.get(&token.job)?.last()?.id;
         self.jobs.get_mut(&token.job).filter(|job| {
-            job.finished_at.is_none()
+            current == token.execution
+                && job.finished_at.is_none()
                 && job.performed_at == Some(token.performed_at)
                 && job.executions_count == token.executions_count
         })
@@ -159,6 +174,12 @@ fn rank(queues: &QueueSelector, job: &JobRecord) -> impl Ord + use<> {
 #[async_trait]
 impl Store for MemoryStore {
     async fn insert(&self, jobs: &[NewJob]) -> Result<Vec<Inserted>, StoreError> {
+        for job in jobs {
+            job.check().map_err(|unfit| StoreError::Rejected {
+                reason: unfit.to_string(),
+                source: Some(unfit.into()),
+            })?;
+        }
         let now = self.shared.clock.now();
         let mut rows = self.rows();
         Ok(jobs
@@ -377,6 +398,9 @@ impl Inspect for MemoryStore {
 impl Notifier for MemoryStore {
     async fn listen(&self, to: mpsc::Sender<Signal>, stop: CancellationToken) {
         let mut notices = self.shared.notices.subscribe();
+        if to.send(Signal::Resync).await.is_err() {
+            return;
+        }
         loop {
             let signal = tokio::select! {
                 () = stop.cancelled() => return,

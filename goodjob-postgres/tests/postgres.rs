@@ -1,0 +1,8 @@
+//! The store against a real server.
+
+#[path = "postgres/engine.rs"]
+mod engine;
+#[path = "postgres/enqueue.rs"]
+mod enqueue;
+#[path = "postgres/statements.rs"]
+mod statements;

@@ -1,0 +1,138 @@
+//! Enqueueing on one's own connection and in one's own transaction.
+
+use std::time::Duration;
+
+use chrono::TimeDelta;
+use goodjob_core::{
+    Arguments, EnqueueError, Inserted, Inspect, JobId, NewJob, Options, Store, StoreError,
+};
+use goodjob_postgres::{EnqueueIn, enqueue_in};
+use goodjob_testkit::Database;
+use serde_json::{Value, json};
+use sqlx::postgres::PgListener;
+
+use crate::engine::Echo;
+
+fn job(class: &str) -> NewJob {
+    NewJob::of_class(class, Arguments::default(), Options::new()).unwrap()
+}
+
+#[tokio::test]
+async fn a_job_in_a_transaction_lives_and_dies_with_it() {
+    let database = Database::fresh().await;
+    let store = database.store().await;
+    let (adapter, pool) = (store.adapter(), database.pool().await);
+    let mut listener = PgListener::connect(&database.url()).await.unwrap();
+    listener.listen("good_job").await.unwrap();
+
+    let mut tx = pool.begin().await.unwrap();
+    let gone = adapter.enqueue(Echo { text: "gone".into() }).enqueue_in(&mut *tx).await.unwrap();
+    tx.rollback().await.unwrap();
+    let mut tx = pool.begin().await.unwrap();
+    let kept = adapter.enqueue(Echo { text: "kept".into() }).queue("mice").enqueue_in(&mut *tx);
+    let kept = kept.await.unwrap();
+    assert_eq!(store.job(kept).await.unwrap(), None, "not before the commit");
+    tx.commit().await.unwrap();
+
+    assert_eq!(store.job(gone).await.unwrap(), None);
+    assert!(store.job(kept).await.unwrap().is_some());
+    // The one notice that comes is the one that was committed.
+    let notice: Value = serde_json::from_str(listener.recv().await.unwrap().payload()).unwrap();
+    assert_eq!(notice["queue_name"], "mice");
+    drop(listener);
+    pool.close().await;
+    store.close().await;
+}
+
+#[tokio::test]
+async fn the_row_is_the_gems_and_right_on_a_connection_in_another_time_zone() {
+    let database = Database::fresh().await;
+    let store = database.store().await;
+    let pool = database.pool().await;
+    let mut connection = pool.acquire().await.unwrap();
+    sqlx::raw_sql("SET TimeZone = 'Asia/Tokyo'").execute(&mut *connection).await.unwrap();
+    let before = chrono::Utc::now();
+    let id = store
+        .adapter()
+        .enqueue(Echo { text: "ä🐘".into() })
+        .priority(-3)
+        .label(" a ")
+        .wait(Duration::from_secs(60))
+        .enqueue_in(&mut *connection)
+        .await
+        .unwrap();
+    drop(connection);
+    let row = store.job(id).await.unwrap().unwrap();
+    assert!((row.created_at - before).abs() < TimeDelta::seconds(30), "{}", row.created_at);
+    assert_eq!(row.scheduled_at.unwrap() - row.created_at, TimeDelta::seconds(60));
+    assert_eq!((row.priority, row.queue.as_deref()), (Some(-3), Some("default")));
+    assert_eq!(row.labels, ["a"]);
+    let payload = row.payload.into_value();
+    assert_eq!(payload["arguments"], json!([{"text": "ä🐘", "_aj_ruby2_keywords": ["text"]}]));
+    assert_eq!(payload["job_id"], json!(id));
+    assert_eq!((payload["executions"].clone(), payload["priority"].clone()), (json!(0), json!(-3)));
+    let (same, others): (bool, i64) = sqlx::query_as(
+        "SELECT id = active_job_id AND updated_at = created_at,
+                num_nonnulls(executions_count, performed_at, finished_at, error, error_event, locked_by_id,
+                             locked_at, lock_type, cron_key, batch_id, concurrency_key)::bigint FROM good_jobs",
+    )
+    .fetch_one(&pool)
+    .await
+    .unwrap();
+    assert_eq!((same, others), (true, 0));
+    pool.close().await;
+    store.close().await;
+}
+
+#[tokio::test]
+async fn many_jobs_are_one_statement_and_one_notice_for_each_queue() {
+    let database = Database::fresh().await;
+    let store = database.store().await;
+    let mut listener = PgListener::connect(&database.url()).await.unwrap();
+    listener.listen("good_job").await.unwrap();
+    let mut jobs: Vec<NewJob> = (0..500).map(|_| job("A")).collect();
+    jobs.iter_mut().step_by(2).for_each(|job| job.queue = "other".into());
+    jobs[0].notify = false;
+    let inserted = store.insert(&jobs).await.unwrap();
+    assert!(inserted.iter().zip(&jobs).all(|(i, job)| *i == Inserted::New(job.id)));
+    let again = store.insert(&jobs[..3]).await.unwrap();
+    assert_eq!(again[2], Inserted::AlreadyThere(jobs[2].id));
+    let mut counts = Vec::new();
+    for _ in 0..2 {
+        let notice: Value = serde_json::from_str(listener.recv().await.unwrap().payload()).unwrap();
+        counts.push((notice["queue_name"].as_str().unwrap().to_owned(), notice["count"].as_u64()));
+    }
+    counts.sort();
+    assert_eq!(counts, [("default".into(), Some(250)), ("other".into(), Some(249))]);
+    drop(listener);
+    store.close().await;
+}
+
+#[tokio::test]
+async fn a_lost_server_is_an_error_that_says_what_may_have_happened() {
+    let database = Database::fresh().await;
+    let store = database.store().await;
+    let pool = database.pool().await;
+    let mut tx = pool.begin().await.unwrap();
+    sqlx::raw_sql("SELECT pg_terminate_backend(pg_backend_pid())").execute(&mut *tx).await.unwrap_err();
+    let error = enqueue_in(&mut *tx, &[job("A")]).await.unwrap_err();
+    let EnqueueError::Store(StoreError::Unknown { .. } | StoreError::Unavailable { .. }) = error else {
+        panic!("{error:?}")
+    };
+    drop(tx);
+    pool.close().await;
+    store.close().await;
+}
+
+#[tokio::test]
+async fn all_or_none_are_stored() {
+    let database = Database::fresh().await;
+    let store = database.store().await;
+    let mut jobs = vec![job("A"), job("B")];
+    jobs[1].id = JobId::generate();
+    jobs[1].labels = vec!["a\0".into()];
+    assert!(matches!(store.adapter().enqueue_all(jobs.clone()).await, Err(EnqueueError::Nul { .. })));
+    assert!(matches!(store.insert(&jobs).await, Err(StoreError::Rejected { .. })));
+    assert_eq!(store.job(jobs[0].id).await.unwrap(), None);
+    store.close().await;
+}
