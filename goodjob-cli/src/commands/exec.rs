@@ -1,11 +1,11 @@
 //! `goodjob exec`: one attempt at a job that is in no queue, to try a handler out.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use chrono::Utc;
 use goodjob_core::{
-    Arguments, BareContext, Claim, EnqueueError, ExecutionId, Handler, Handlers, JobError,
-    JobRecord, NewJob, Options, Payload, TimedOut, Token, Verdict,
+    Arguments, BareContext, Claim, Decision, EnqueueError, ExecutionId, Handler, Handlers,
+    JobError, JobRecord, NewJob, Options, Payload, TimedOut, Token, Unhandled,
 };
 use serde_json::json;
 
@@ -30,9 +30,19 @@ pub(super) async fn exec(
     let began = Instant::now();
     let outcome = attempt(handler, claim).await;
     let seconds = began.elapsed().as_secs_f64();
-    show(workplace, &outcome, seconds);
-    outcome
-        .map_err(|error| CliError::Failed(format!("the attempt did not succeed: {}", told(&error))))
+    let Err(error) = outcome else {
+        let value = json!({ "outcome": "succeeded", "seconds": seconds });
+        workplace.output().result(&value, || format!("succeeded in {seconds:.3} s"));
+        return Ok(());
+    };
+    let (class, reason) = (error.class(), error.source().to_string());
+    let then = then(&error, handler, settings.unhandled);
+    let value = json!({
+        "outcome": "failed", "seconds": seconds, "class": class, "error": reason, "then": then,
+    });
+    let text = || format!("failed after {seconds:.3} s; a worker would {then}");
+    workplace.output().result(&value, text);
+    Err(CliError::Failed(format!("the attempt did not succeed: {class}: {reason}")))
 }
 
 /// What a worker would have claimed for this job.
@@ -79,35 +89,13 @@ async fn attempt(handler: &Handler, claim: Claim) -> Result<(), JobError> {
     ended.unwrap_or_else(|_| Err(JobError::from("the handler panicked").with_class("Panic")))
 }
 
-fn show(workplace: &Workplace, outcome: &Result<(), JobError>, seconds: f64) {
-    let output = workplace.output();
-    match outcome {
-        Ok(()) => {
-            let value = json!({ "outcome": "succeeded", "seconds": seconds });
-            output.result(&value, || format!("succeeded in {seconds:.3} s"));
-        }
-        Err(error) => {
-            let then = then(error);
-            let value = json!({
-                "outcome": "failed", "seconds": seconds, "class": error.class(),
-                "error": error.source().to_string(), "then": then,
-            });
-            let text = || format!("failed after {seconds:.3} s; a worker would {then}");
-            output.result(&value, text);
-        }
-    }
-}
-
-fn told(error: &JobError) -> String {
-    format!("{}: {}", error.class(), error.source())
-}
-
-/// What the handler itself asks for; otherwise the policy of its class decides.
-fn then(error: &JobError) -> String {
-    match error.verdict() {
-        Some(Verdict::Discard) => "discard the job".to_owned(),
-        Some(Verdict::RetryIn(wait)) => format!("retry it in {} s", wait.as_secs_f64()),
-        Some(Verdict::Snooze(wait)) => format!("put it back for {} s", wait.as_secs_f64()),
-        None => "do as the policy of the class says".to_owned(),
+/// What a worker would do after this first attempt, but for the random spread of its waits.
+fn then(error: &JobError, handler: &Handler, unhandled: Unhandled) -> String {
+    let again = |wait: Duration| format!("run it again in {:.0} s", wait.as_secs_f64());
+    match handler.policy.decide(error, |_| 0, 0.0) {
+        Decision::Retry { wait, .. } => again(wait),
+        Decision::Snooze { wait } => format!("{} and count no attempt", again(wait)),
+        Decision::Unhandled if unhandled == Unhandled::RetryAtOnce => "run it again".to_owned(),
+        Decision::Stop | Decision::Discard | Decision::Unhandled => "discard it".to_owned(),
     }
 }

@@ -90,28 +90,28 @@ fn read(path: &Path, name: &Path) -> Result<SettingsFile, (ErrorKind, String)> {
 /// The application's jobs and those of the file, which may not meet.
 pub(crate) fn all_jobs(mut handlers: Handlers, settings: &Settings) -> Result<Handlers, Problems> {
     let mut problems = Vec::new();
+    let mut report = |key, message| {
+        let place = Place::File { path: settings.jobs_file.clone(), key };
+        problems.push(Problem { place, message });
+    };
     for (class, job) in &settings.jobs {
-        let built = match handlers.get(class) {
-            Some(_) => {
-                Err("this program has a job of that class itself; remove one of the two".into())
-            }
-            None => build(class, job),
-        };
-        let key = format!("jobs.{class:?}");
-        match built {
+        if handlers.get(class).is_some() {
+            let message = "this program has a job of that class itself; remove one of the two";
+            report(format!("jobs.{class:?}"), message.to_owned());
+            continue;
+        }
+        match build(class, job) {
             Ok(handler) => handlers.add(class, handler),
-            Err(message) => problems.push(Problem {
-                place: Place::File { path: settings.jobs_file.clone(), key },
-                message,
-            }),
+            // Its text names the class and the key.
+            Err(message) => report(String::new(), message),
         }
     }
     if problems.is_empty() { Ok(handlers) } else { Err(Problems(problems)) }
 }
 
 /// The one place that turns a table of the file into a handler.
-fn build(_class: &str, _job: &JobSettings) -> Result<Handler, String> {
-    Err("this version has no handlers from the file".to_owned())
+fn build(class: &str, _job: &JobSettings) -> Result<Handler, String> {
+    Err(format!("jobs.{class:?}: this version has no handlers from the file"))
 }
 
 #[cfg(test)]

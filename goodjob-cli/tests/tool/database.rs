@@ -190,6 +190,7 @@ fn a_handler_is_tried_without_a_database() {
     assert_eq!(run("exec --class SleepJob --args {\"seconds\":0}").0, Some(0));
     let (code, err) = run("exec --class FailJob --args [\"broken\"]");
     assert!(code == Some(1) && err.contains("broken"), "{code:?} {err}");
+    assert!(err.contains("did not succeed"), "{err}");
     let (code, err) = run("exec --class FailJob --args [\"panic\"]");
     assert!(code == Some(1) && err.contains("panicked"), "{code:?} {err}");
     let (code, err) = run("exec --class SleepJob --args [1]");
