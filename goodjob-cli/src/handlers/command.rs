@@ -137,6 +137,26 @@ impl Command {
         };
         let mut pumps = Pumps::of(moving);
 
+        let cut = self.watch(group, &mut pumps, cx).await;
+        drop(pumps);
+        let status = group.reap().await?;
+
+        let ending =
+            Ending { status, answer: answer.last_line(LONGEST_ANSWER), report: report.end() };
+        match cut {
+            Some(error) if timed_out(&error) || !status.success() => Err(error),
+            _ => ending.judge(&self.discard),
+        }
+    }
+
+    /// Waits for the end of the command, its own or ours, and lets nothing outlive it. Returns why
+    /// the attempt was cut off, if it was.
+    async fn watch<F: Future<Output = ()>>(
+        &self,
+        group: &mut Group,
+        pumps: &mut Pumps<F>,
+        cx: &Context,
+    ) -> Option<JobError> {
         let cut = pumps
             .during(async {
                 tokio::select! {
@@ -150,18 +170,9 @@ impl Command {
             pumps.during(group.terminate(self.kill_after)).await;
         }
         pumps.drain(if cut.is_some() { LAST_GASP } else { LAST_WORDS }).await;
-        // The attempt is over, and so is everything that it started.
         group.kill();
         pumps.drain(LAST_GASP).await;
-        drop(pumps);
-        let status = group.reap().await?;
-
-        let ending =
-            Ending { status, answer: answer.last_line(LONGEST_ANSWER), report: report.end() };
-        match cut {
-            Some(error) if timed_out(&error) || !status.success() => Err(error),
-            _ => ending.judge(&self.discard),
-        }
+        cut
     }
 }
 
