@@ -56,7 +56,8 @@ impl Witness {
 /// A command with a child, both deaf to SIGTERM, both holding the witness open.
 const DEAF: &str = "trap '' TERM; exec 3> \"$0\"; sleep 1000 & wait; sleep 1000";
 /// A command that ends well when it is told to, and leaves a child that does not.
-const DOCILE: &str = "exec 3> \"$0\"; (trap '' TERM; exec sleep 1000) & trap 'exit 0' TERM; wait";
+/// Both commands set their traps first: once the witness is open, a signal may come at any time.
+const DOCILE: &str = "trap 'exit 0' TERM; exec 3> \"$0\"; (trap '' TERM; exec sleep 1000) & wait";
 
 fn stubborn(path: &Path) -> Value {
     let mut settings = shell(DEAF, path);
