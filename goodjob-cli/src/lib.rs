@@ -17,12 +17,14 @@
 //! ```
 //!
 //! `args.rs` is what was typed, `settings.rs` what that and the environment and `goodjob.toml` mean,
-//! `commands/` what is then done, `error.rs` how it can fail and with which exit code.
+//! `commands/` what is then done, `error.rs` how it can fail and with which exit code. [`handlers`] are
+//! jobs done by commands and servers instead of Rust.
 
 mod args;
 mod commands;
 mod environment;
 mod error;
+pub mod handlers;
 mod logging;
 mod output;
 mod settings;

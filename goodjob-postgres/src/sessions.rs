@@ -57,6 +57,8 @@ pub(crate) struct Common {
     pub(crate) process: ProcessId,
     pub(crate) locks: watch::Sender<LockState>,
     pub(crate) signals: broadcast::Sender<Signal>,
+    /// Whether the notify session lives.
+    pub(crate) hearing: watch::Sender<bool>,
 }
 
 /// The sessions of a registered process. They end when this is dropped.
@@ -77,13 +79,12 @@ impl Sessions {
         };
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         let runtime = runtime.map_err(failed)?;
-        let (alive, witness) = watch::channel(false);
         // What the lock session holds, for the notify session to stamp again.
         let (held, stamped) = watch::channel(Arc::new(Vec::<Token>::new()));
         let body = move || {
             runtime.block_on(async move {
-                let lock = LockSession::new(common.clone(), witness, held).run(lock_inbox);
-                let notify = NotifySession::new(common, alive, stamped).run(notify_inbox);
+                let lock = LockSession::new(common.clone(), held).run(lock_inbox);
+                let notify = NotifySession::new(common, stamped).run(notify_inbox);
                 tokio::join!(lock, notify);
             });
         };

@@ -2,8 +2,8 @@
 
 use std::collections::HashMap;
 
-use goodjob_core::{ErrorNote, Fate, ProcessId, Settled, Settlement, StoreError, Token};
-use serde_json::{Value, json};
+use goodjob_core::{ErrorNote, Fate, Payload, ProcessId, Settled, Settlement, StoreError, Token};
+use serde_json::Value;
 use sqlx::PgPool;
 use uuid::Uuid;
 
@@ -27,12 +27,9 @@ impl<'a> Columns<'a> {
     fn push(&mut self, settlement: &'a Settlement) {
         let (fate, wait, payload, error): (_, _, _, Option<&ErrorNote>) = match &settlement.job {
             Fate::Succeed => ("succeed", 0.0, None, None),
-            Fate::Retry { wait, payload, error } => (
-                "retry",
-                wait.as_secs_f64(),
-                Some(patch(payload.clone().into_value())),
-                error.as_ref(),
-            ),
+            Fate::Retry { wait, payload, error } => {
+                ("retry", wait.as_secs_f64(), Some(enqueued_again(payload.clone())), error.as_ref())
+            }
             Fate::PutBack { error } => ("put_back", 0.0, None, Some(error)),
             Fate::Discard { error } => ("discard", 0.0, None, Some(error)),
         };
@@ -46,15 +43,12 @@ impl<'a> Columns<'a> {
     }
 }
 
-/// Only the counts change at a retry: the rest of the envelope stays as it is in the row, also what
-/// somebody may have changed in it meanwhile.
-fn patch(payload: Value) -> Value {
-    json!({
-        "executions": payload["executions"],
-        "exception_executions": payload["exception_executions"],
-        "provider_job_id": payload["job_id"],
-        "enqueued_at": chrono::Utc::now().format("%Y-%m-%dT%H:%M:%S%.9fZ").to_string(),
-    })
+/// A retry is an enqueue to Active Job, which notes its time. Keys of the row that the envelope did
+/// not have when it was claimed are kept: the statement merges.
+fn enqueued_again(mut payload: Payload) -> Value {
+    let now = chrono::Utc::now().format("%Y-%m-%dT%H:%M:%S%.9fZ").to_string();
+    payload.set("enqueued_at", now.into());
+    payload.into_value()
 }
 
 pub(crate) async fn settle(

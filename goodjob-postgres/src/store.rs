@@ -34,6 +34,8 @@ struct Inner {
     pool: PgPool,
     locks: watch::Sender<LockState>,
     signals: broadcast::Sender<Signal>,
+    /// Whether the notify session lives.
+    hearing: watch::Sender<bool>,
     sessions: Mutex<Option<Arc<Sessions>>>,
 }
 
@@ -69,8 +71,8 @@ impl PgStore {
         let pool = options.pool();
         let (signals, _) = broadcast::channel(SIGNALS);
         let locks = watch::Sender::default();
-        let sessions = Mutex::default();
-        Self { inner: Arc::new(Inner { options, pool, locks, signals, sessions }) }
+        let (hearing, sessions) = (watch::Sender::default(), Mutex::default());
+        Self { inner: Arc::new(Inner { options, pool, locks, signals, hearing, sessions }) }
     }
 
     /// An adapter that enqueues here.
@@ -118,6 +120,7 @@ impl PgStore {
                     process: process.id,
                     locks: inner.locks.clone(),
                     signals: inner.signals.clone(),
+                    hearing: inner.hearing.clone(),
                 })?);
                 *slot = Some(Arc::clone(&sessions));
                 Ok(sessions)
@@ -201,6 +204,15 @@ impl Store for PgStore {
 impl Notifier for PgStore {
     async fn listen(&self, to: mpsc::Sender<Signal>, stop: CancellationToken) {
         let mut signals = self.inner.signals.subscribe();
+        let mut hearing = self.inner.hearing.subscribe();
+        let begun = tokio::select! {
+            () = stop.cancelled() => return,
+            begun = hearing.wait_for(|hearing| *hearing) => begun.is_ok(),
+        };
+        // What was sent before is not heard here.
+        if !begun || to.send(Signal::Resync).await.is_err() {
+            return;
+        }
         loop {
             let signal = tokio::select! {
                 () = stop.cancelled() => return,

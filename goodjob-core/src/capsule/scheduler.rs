@@ -20,10 +20,10 @@ use crate::config::Config;
 use crate::ids::JobId;
 use crate::store::{Claims, Health, LockState, Store, StoreError, Token, Wanted};
 
-/// Waits after a search that failed, doubled each time, and after one that met held locks.
-const FIRST_PAUSE: Duration = Duration::from_millis(100);
+/// Waits after a search that failed or met held locks alone, doubled each time.
+const FIRST_PAUSE: Duration = Duration::from_millis(30);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
-const CONTENDED_PAUSE: Duration = Duration::from_millis(25);
+const LONGEST_CONTENDED: Duration = Duration::from_millis(500);
 
 /// A reason to look for jobs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -188,6 +188,8 @@ impl Scheduler {
             Event::Woken(Wake::At(at)) if at > self.clock.now() => self.timetable.insert(at),
             Event::Woken(Wake::Resync) => {
                 self.hungry = true;
+                // The store is back, or the locks are: no reason to hold off any longer.
+                self.not_before = None;
                 self.look_ahead();
             }
             Event::Woken(Wake::Now | Wake::At(_)) | Event::Polled => self.hungry = true,
@@ -202,9 +204,7 @@ impl Scheduler {
             Event::Searched(Err(error)) => {
                 tracing::warn!(%error, pool = %self.wanted.queues, "cannot look for jobs");
                 self.hungry = true;
-                let jittered = self.pause.mul_f64(0.5 + rand::random::<f64>() / 2.0);
-                self.not_before = Some(Instant::now() + jittered);
-                self.pause = (self.pause * 2).min(LONGEST_PAUSE);
+                self.hold_off(LONGEST_PAUSE);
             }
             Event::LookedAhead(Ok(times)) => {
                 times.into_iter().for_each(|at| self.timetable.insert(at));
@@ -217,8 +217,14 @@ impl Scheduler {
         }
     }
 
+    /// Puts the next search off, longer each time in a row.
+    fn hold_off(&mut self, longest: Duration) {
+        let jittered = self.pause.mul_f64(0.5 + rand::random::<f64>() / 2.0);
+        self.not_before = Some(Instant::now() + jittered);
+        self.pause = (self.pause * 2).min(longest);
+    }
+
     fn start(&mut self, claims: Claims) {
-        self.pause = FIRST_PAUSE;
         let (found, now) = (claims.taken.len(), self.clock.now());
         self.state.send_modify(|state| {
             state.last_search_at = Some(now);
@@ -230,8 +236,11 @@ impl Scheduler {
         });
         // A full catch means that there may be more; held locks, that there is.
         self.hungry |= found == self.asked || claims.contended > 0;
+        if found > 0 || claims.contended == 0 {
+            self.pause = FIRST_PAUSE;
+        }
         if claims.contended > 0 {
-            self.not_before = Some(Instant::now() + CONTENDED_PAUSE);
+            self.hold_off(LONGEST_CONTENDED);
         }
         for attempt in self.attempts(claims) {
             let (lost, token) = (CancellationToken::new(), attempt.claim().token);

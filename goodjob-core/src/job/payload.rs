@@ -74,10 +74,14 @@ impl Payload {
         count(self.0.get("exception_executions").and_then(|counts| counts.get(key)))
     }
 
-    /// Records one more attempt that ended in a retry, and under which rule, as `retry_on` does.
+    /// Records one more attempt that ended in a retry, and under which rule, as `retry_on` does: the
+    /// counts, and the provider's id, which Active Job knows from the first retry on.
     pub fn count_retry(&mut self, rule: Option<&str>) {
         let executions = self.executions().saturating_add(1);
         self.0.insert("executions".to_owned(), executions.into());
+        if let Some(id) = self.0.get("job_id").cloned() {
+            self.0.insert("provider_job_id".to_owned(), id);
+        }
         if let Some(rule) = rule {
             let times = self.exception_executions(rule).saturating_add(1);
             let counts = self.0.entry("exception_executions").or_insert_with(|| json!({}));

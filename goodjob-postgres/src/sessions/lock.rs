@@ -34,8 +34,6 @@ const GRACE_ALONE: Duration = Duration::from_secs(4);
 
 pub(crate) struct LockSession {
     common: Common,
-    /// Whether the notify session lives.
-    witness: watch::Receiver<bool>,
     /// Attempts whose lock this session holds, or would if it lived.
     held: HashMap<JobId, Token>,
     published: watch::Sender<Arc<Vec<Token>>>,
@@ -48,12 +46,8 @@ struct Live {
 }
 
 impl LockSession {
-    pub(crate) fn new(
-        common: Common,
-        witness: watch::Receiver<bool>,
-        published: watch::Sender<Arc<Vec<Token>>>,
-    ) -> Self {
-        Self { common, witness, held: HashMap::new(), published }
+    pub(crate) fn new(common: Common, published: watch::Sender<Arc<Vec<Token>>>) -> Self {
+        Self { common, held: HashMap::new(), published }
     }
 
     /// Serves until the last sender of `inbox` is gone.
@@ -234,7 +228,8 @@ impl LockSession {
                     }
                 }
             }
-            let grace = if *self.witness.borrow() { GRACE_WITH_WITNESS } else { GRACE_ALONE };
+            let grace =
+                if *self.common.hearing.borrow() { GRACE_WITH_WITNESS } else { GRACE_ALONE };
             if unguarded_since.elapsed() > grace && !self.held.is_empty() {
                 self.set_health(Health::Lost);
             }

@@ -23,7 +23,6 @@ const GOODBYE: Duration = Duration::from_secs(1);
 
 pub(crate) struct NotifySession {
     common: Common,
-    alive: watch::Sender<bool>,
     /// Attempts whose owner is stamped again where somebody removed it.
     held: watch::Receiver<Arc<Vec<Token>>>,
     peers: Peers,
@@ -44,13 +43,9 @@ impl Live {
 }
 
 impl NotifySession {
-    pub(crate) fn new(
-        common: Common,
-        alive: watch::Sender<bool>,
-        held: watch::Receiver<Arc<Vec<Token>>>,
-    ) -> Self {
+    pub(crate) fn new(common: Common, held: watch::Receiver<Arc<Vec<Token>>>) -> Self {
         let peers = Peers::new(common.process);
-        Self { common, alive, held, peers }
+        Self { common, held, peers }
     }
 
     /// Serves until the process leaves, or the last sender of `inbox` is gone.
@@ -61,7 +56,7 @@ impl NotifySession {
             match self.open().await {
                 Ok(mut live) => {
                     pause = FIRST_PAUSE;
-                    self.alive.send_replace(true);
+                    self.common.hearing.send_replace(true);
                     self.peers.reconnected();
                     if !std::mem::take(&mut first) {
                         tracing::info!("the notify session is back");
@@ -69,7 +64,7 @@ impl NotifySession {
                         let _ = self.common.signals.send(Signal::Resync);
                     }
                     let served = self.serve(&mut live, &mut inbox).await;
-                    self.alive.send_replace(false);
+                    self.common.hearing.send_replace(false);
                     live.close().await;
                     match served {
                         Ok(()) => return,
@@ -175,6 +170,7 @@ impl NotifySession {
             .fetch_one(&mut live.listener);
         let (now, _born): (Timestamp, bool) = within(DEADLINE, beating).await?;
         self.restamp(live).await?;
+        within(DEADLINE, self.peers.look(&mut live.listener)).await?;
         within(DEADLINE, self.peers.free_ghosts(&mut live.listener)).await?;
         Ok(now)
     }

@@ -2,7 +2,7 @@
 -- lock re-checks this predicate on the newest version of the row, so a stale snapshot takes nothing.
 -- `$3` more rows than wanted may be looked at; they are pulled only if an advisory lock is not to be had.
 WITH candidate AS MATERIALIZED (
-  SELECT id, performed_at AS before
+  SELECT id, performed_at AS before, locked_by_id IS NULL AS unowned
   FROM good_jobs
   WHERE finished_at IS NULL AND locked_by_id IS NULL AND scheduled_at <= now()
     AND job_class = ANY($1::text[])

@@ -5,10 +5,11 @@
 -- M7). One UPDATE and not two, because each one enters the row into a dozen indexes again.
 -- A row whose `performed_at` was set belonged to an attempt that vanished: its execution is closed as
 -- the gem closes it, and the vanished attempts in a row are counted for the poison limit.
--- The outer join brings `contended` back even when nothing was taken. It counts the candidates whose
--- lock was held by somebody; after a full catch it stays 0, so that no further row is pulled for it.
+-- The outer join brings `contended` back even when nothing was taken. It counts the candidates without
+-- an owner whose lock was held all the same: somebody is just taking or ending them. After a full catch
+-- it stays 0, so that no further row is pulled for it.
 , locked AS MATERIALIZED (
-  SELECT id, before FROM candidate
+  SELECT id, before, unowned FROM candidate
   WHERE $6::smallint = 1
      OR pg_try_advisory_lock(('x' || substr(md5('good_jobs-' || id::text), 1, 16))::bit(64)::bigint)
   LIMIT $2::bigint
@@ -46,7 +47,7 @@
   RETURNING id, active_job_id
 ), contention AS (
   SELECT CASE WHEN (SELECT count(*) FROM locked) < $2::bigint
-              THEN (SELECT count(*) FROM candidate) - (SELECT count(*) FROM locked)
+              THEN (SELECT count(*) FROM candidate WHERE unowned) - (SELECT count(*) FROM locked WHERE unowned)
               ELSE 0 END AS contended
 )
 SELECT contention.contended, j.*

@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use goodjob_core::{
-    Capsule, Config, Context, Inspect, Job, JobId, JobRecord, JobResult, JobState, Perform, Registry,
-    Shutdown,
+    Capsule, Config, Context, Inspect, Job, JobId, JobRecord, JobResult, JobState, Perform,
+    Registry, Shutdown,
 };
 use goodjob_postgres::PgStore;
 use goodjob_testkit::Database;

@@ -114,9 +114,13 @@ async fn a_lost_server_is_an_error_that_says_what_may_have_happened() {
     let store = database.store().await;
     let pool = database.pool().await;
     let mut tx = pool.begin().await.unwrap();
-    sqlx::raw_sql("SELECT pg_terminate_backend(pg_backend_pid())").execute(&mut *tx).await.unwrap_err();
+    sqlx::raw_sql("SELECT pg_terminate_backend(pg_backend_pid())")
+        .execute(&mut *tx)
+        .await
+        .unwrap_err();
     let error = enqueue_in(&mut *tx, &[job("A")]).await.unwrap_err();
-    let EnqueueError::Store(StoreError::Unknown { .. } | StoreError::Unavailable { .. }) = error else {
+    let EnqueueError::Store(StoreError::Unknown { .. } | StoreError::Unavailable { .. }) = error
+    else {
         panic!("{error:?}")
     };
     drop(tx);
@@ -131,7 +135,10 @@ async fn all_or_none_are_stored() {
     let mut jobs = vec![job("A"), job("B")];
     jobs[1].id = JobId::generate();
     jobs[1].labels = vec!["a\0".into()];
-    assert!(matches!(store.adapter().enqueue_all(jobs.clone()).await, Err(EnqueueError::Nul { .. })));
+    assert!(matches!(
+        store.adapter().enqueue_all(jobs.clone()).await,
+        Err(EnqueueError::Nul { .. })
+    ));
     assert!(matches!(store.insert(&jobs).await, Err(StoreError::Rejected { .. })));
     assert_eq!(store.job(jobs[0].id).await.unwrap(), None);
     store.close().await;

@@ -63,11 +63,9 @@ fn assert_no_scan_of_a_table(plan: &str) {
 #[tokio::test]
 async fn a_claim_walks_the_index_of_unowned_jobs() {
     let me = "'11111111-2222-4333-8444-555555555555'";
-    for (statement, queues) in [
-        ("CLAIM_ANY", "NULL"),
-        ("CLAIM_ONLY", "'{q1}'"),
-        ("CLAIM_EXCEPT", "'{q1}'"),
-    ] {
+    for (statement, queues) in
+        [("CLAIM_ANY", "NULL"), ("CLAIM_ONLY", "'{q1}'"), ("CLAIM_EXCEPT", "'{q1}'")]
+    {
         let plan = plan_of(statement, &format!("'{{A}}', 5, 995, {queues}, {me}, 2, 's'")).await;
         assert_no_scan_of_a_table(&plan);
         let uses_one = ["index_good_jobs_for_candidate_dequeue_unlocked", "index_goodjob_lanes"];
@@ -82,7 +80,8 @@ async fn a_claim_walks_the_index_of_unowned_jobs() {
 
 #[tokio::test]
 async fn a_settlement_goes_by_primary_keys() {
-    let (id, me) = ("'{11111111-2222-4333-8444-555555555555}'", "'11111111-2222-4333-8444-555555555555'");
+    let (id, me) =
+        ("'{11111111-2222-4333-8444-555555555555}'", "'11111111-2222-4333-8444-555555555555'");
     let settle = format!(
         "{id}, {id}, '{{2026-01-01}}', '{{1}}', '{{succeed}}', '{{0}}', '{{NULL}}', '{{NULL}}', '{{NULL}}', \
          '{{NULL}}', '{{0.1}}', {me}"

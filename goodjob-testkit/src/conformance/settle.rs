@@ -8,7 +8,7 @@ use goodjob_core::{
 };
 use serde_json::json;
 
-use super::trial::{TOOK, any, assert_near, job, near, note};
+use super::trial::{TOOK, any, assert_near, job, near, note, timeless};
 use super::{Member, Subject, Trial};
 
 /// A claimed job.
@@ -90,7 +90,7 @@ pub async fn a_retry_makes_the_job_due_later<S: Subject>(trial: &Trial<S>) {
     let row = assert_attempt(&member, &claim, Some(&error)).await;
     assert_eq!((row.performed_at, row.finished_at), (None, None));
     assert_near("scheduled_at", row.scheduled_at, now + TimeDelta::seconds(90));
-    assert_eq!(row.payload, payload);
+    assert_eq!(timeless(&row.payload), timeless(&payload));
     assert_eq!((row.payload.executions(), row.created_at), (1, claim.job.created_at));
     assert_eq!(row.error.as_deref(), Some(error.text()));
     assert_eq!(row.error_event, Some(ErrorEvent::Retried));
@@ -107,7 +107,8 @@ pub async fn a_snooze_is_no_failure<S: Subject>(trial: &Trial<S>) {
     assert_eq!(member.settle(claim.token, snooze).await, Settled::Written);
     let row = assert_attempt(&member, &claim, None).await;
     assert_near("scheduled_at", row.scheduled_at, now + TimeDelta::seconds(60));
-    assert_eq!((row.payload, row.error), (claim.job.payload, None));
+    assert_eq!(timeless(&row.payload), timeless(&claim.job.payload));
+    assert_eq!(row.error, None);
     assert_eq!(row.performed_at, None);
 }
 

@@ -9,7 +9,7 @@ use goodjob_core::{
     NewJob, Options, Payload, ProcessRecord, QueueSelector, Settled, Settlement, Store, Timestamp,
     Token, Wanted,
 };
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::sync::Mutex;
 
 use super::Subject;
@@ -224,4 +224,13 @@ pub(super) fn near(one: Timestamp, other: Timestamp) -> bool {
 pub(super) fn assert_near(what: &str, found: Option<Timestamp>, expected: Timestamp) {
     let found = found.unwrap_or_else(|| panic!("{what}: found none, expected about {expected}"));
     assert!(near(found, expected), "{what}: found {found}, expected about {expected}");
+}
+
+/// An envelope without the time at which it was enqueued, which a store renews at a retry.
+pub(super) fn timeless(payload: &Payload) -> Value {
+    let mut value = payload.clone().into_value();
+    if let Value::Object(map) = &mut value {
+        map.remove("enqueued_at");
+    }
+    value
 }
