@@ -34,6 +34,7 @@ statements! {
     LEAVE = "leave";
     JOB = "job";
     EXECUTIONS = "executions";
+    DELETE_FINISHED = "delete_finished";
     COLUMNS = "columns";
     QUEUES = "queues";
     FINISHED = "finished";

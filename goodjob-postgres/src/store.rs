@@ -87,6 +87,20 @@ impl PgStore {
         &self.inner.pool
     }
 
+    /// Deletes those of these jobs that are finished, with their attempts; returns how many.
+    ///
+    /// # Errors
+    /// When the database cannot be asked.
+    pub async fn delete_finished(&self, jobs: &[JobId]) -> Result<u64, StoreError> {
+        let ids: Vec<_> = jobs.iter().map(JobId::as_uuid).collect();
+        let deleted: i64 = sqlx::query_scalar(sql::DELETE_FINISHED)
+            .bind(ids)
+            .fetch_one(self.pool())
+            .await
+            .map_err(store_error)?;
+        Ok(u64::try_from(deleted).unwrap_or(0))
+    }
+
     /// Closes the pool, and the sessions of a process that did not leave.
     pub async fn close(&self) {
         self.set_sessions(None);
