@@ -68,6 +68,10 @@ pub(crate) enum Command {
     /// Show queues, processes and jobs that nobody takes
     #[command(after_help = "Example, for a container's health check: goodjob status --check")]
     Status(StatusArgs),
+    /// See slow and quick jobs share a worker without waiting for each other
+    #[cfg(feature = "demo")]
+    #[command(after_help = DEMO_HELP)]
+    Demo(DemoArgs),
     /// Try a job's handler without a database
     #[command(after_help = "Example: goodjob exec --class HelloJob --args '{\"name\": \"Ada\"}'")]
     Exec(ExecArgs),
@@ -96,6 +100,31 @@ Examples:
   goodjob start
   goodjob start --queues \"mice:2;elephants:1\" --shutdown-timeout 30
   goodjob start --once";
+
+#[cfg(feature = "demo")]
+const DEMO_HELP: &str = "\
+Brings its own Postgres unless a database is set, and leaves nothing behind. Exits with 0 only if every \
+job ran exactly once.
+
+Example: goodjob demo --json";
+
+/// The load of the demo.
+#[cfg(feature = "demo")]
+#[derive(Args)]
+pub(crate) struct DemoArgs {
+    /// How many quick jobs
+    #[arg(long, default_value_t = 200)]
+    pub(crate) mice: usize,
+    /// How many slow jobs
+    #[arg(long, default_value_t = 5)]
+    pub(crate) elephants: usize,
+    /// How long a quick job takes, in milliseconds
+    #[arg(long, default_value_t = 10, value_name = "MILLISECONDS")]
+    pub(crate) mouse_millis: u64,
+    /// How long a slow job takes, in seconds
+    #[arg(long, default_value_t = 2.5, value_name = "SECONDS")]
+    pub(crate) elephant_seconds: f64,
+}
 
 #[derive(Args)]
 pub(crate) struct StartArgs {

@@ -2,6 +2,8 @@
 
 mod completions;
 mod config;
+#[cfg(feature = "demo")]
+mod demo;
 mod doctor;
 mod enqueue;
 mod exec;
@@ -26,6 +28,8 @@ pub(crate) async fn run(
     match command {
         Command::Start(args) => start::start(&args, workplace, handlers).await,
         Command::Migrate(args) => migrate::migrate(&args, workplace).await,
+        #[cfg(feature = "demo")]
+        Command::Demo(args) => demo::demo(&args, workplace).await,
         Command::Doctor => doctor::doctor(workplace).await,
         Command::Enqueue(args) => enqueue::enqueue(&args, workplace).await,
         Command::Status(args) => status::status(&args, workplace).await,

@@ -28,7 +28,7 @@ use layers::Layers;
 use reader::Reader;
 
 /// What `[jobs."ClassName"]` holds.
-pub(crate) type JobSettings = serde_json::Value;
+pub(crate) use crate::handlers::HandlerSettings as JobSettings;
 
 /// Every setting.
 #[derive(Clone, Debug)]

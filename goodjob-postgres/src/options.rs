@@ -89,6 +89,11 @@ impl PgOptions {
     /// [`ConnectError::Url`] when it cannot be read. The text does not repeat the URL, which may hold
     /// a password.
     pub fn from_url(url: &str) -> Result<Self, ConnectError> {
+        // sqlx takes any scheme, and then finds host and password in the wrong places.
+        if !url.starts_with("postgres://") && !url.starts_with("postgresql://") {
+            let reason = "found another scheme, or none".to_owned();
+            return Err(ConnectError::Url { reason });
+        }
         let connect = PgConnectOptions::from_str(url)
             .map_err(|error| ConnectError::Url { reason: error.to_string() })?;
         Ok(Self::with(connect))

@@ -79,7 +79,9 @@ impl Place {
     fn description(&self) -> String {
         match self {
             Self::Given(options) => format!("using the database {}", options.target()),
-            Self::Own(_) => "started a throwaway Postgres; set DATABASE_URL to use yours".to_owned(),
+            Self::Own(_) => {
+                "started a throwaway Postgres; set DATABASE_URL to use yours".to_owned()
+            }
         }
     }
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
-use goodjob_core::{Handler, Handlers};
+use goodjob_core::Handlers;
 use goodjob_postgres::PgOptions;
 
 use crate::args::{Global, WorkerSettings};
@@ -12,9 +12,7 @@ use crate::environment::Environment;
 use crate::error::CliError;
 use crate::logging;
 use crate::output::{self, Output};
-use crate::settings::{
-    CONFIG_VARIABLE, JobSettings, Loaded, Place, Problem, Problems, Settings, SettingsFile,
-};
+use crate::settings::{CONFIG_VARIABLE, Loaded, Place, Problem, Problems, Settings, SettingsFile};
 
 /// The name of the settings file that is read when no other is named.
 const FILE: &str = "goodjob.toml";
@@ -100,25 +98,22 @@ pub(crate) fn all_jobs(mut handlers: Handlers, settings: &Settings) -> Result<Ha
             report(format!("jobs.{class:?}"), message.to_owned());
             continue;
         }
-        match build(class, job) {
+        match job.build(class) {
             Ok(handler) => handlers.add(class, handler),
-            // Its text names the class and the key.
-            Err(message) => report(String::new(), message),
+            // Each text names the class and the key.
+            Err(error) => {
+                error.problems().iter().for_each(|problem| report(String::new(), problem.clone()));
+            }
         }
     }
     if problems.is_empty() { Ok(handlers) } else { Err(Problems(problems)) }
-}
-
-/// The one place that turns a table of the file into a handler.
-fn build(class: &str, _job: &JobSettings) -> Result<Handler, String> {
-    Err(format!("jobs.{class:?}: this version has no handlers from the file"))
 }
 
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
 
-    use goodjob_core::Policy;
+    use goodjob_core::{Handler, Policy};
 
     use super::*;
 

@@ -54,7 +54,8 @@ impl Load {
     ) -> Result<(Vec<JobId>, Vec<JobId>), EnqueueError> {
         let (mut mice, mut elephants) = (Vec::new(), Vec::new());
         for _ in 0..self.elephants {
-            elephants.push(adapter.enqueue(Elephant { seconds: self.elephant.as_secs_f64() }).await?);
+            elephants
+                .push(adapter.enqueue(Elephant { seconds: self.elephant.as_secs_f64() }).await?);
         }
         let mut rhythm = tokio::time::interval(BETWEEN_MICE);
         for _ in 0..self.mice {

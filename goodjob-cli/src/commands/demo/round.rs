@@ -3,7 +3,9 @@
 
 use std::sync::Arc;
 
-use goodjob_core::{Capsule, Config, DEFAULT_MAX_THREADS, Inspect, JobId, JobState, Pools, Shutdown};
+use goodjob_core::{
+    Capsule, Config, DEFAULT_MAX_THREADS, Inspect, JobId, JobState, Pools, Shutdown,
+};
 use goodjob_postgres::{PgOptions, PgStore};
 
 use super::load::{self, Load, Stage};
@@ -39,7 +41,8 @@ pub(super) async fn run(
     let handlers = load::registry(Arc::clone(&stage));
     let capsule = Capsule::start(config, handlers, worker.clone(), worker.clone()).await?;
 
-    let live = screen.follow(&pools.to_string(), load, &stage);
+    let name = pools.to_string();
+    let live = screen.follow(&name, load, &stage);
     let working = async {
         let ids = load.enqueue(&client.adapter()).await?;
         stage.ended(load.jobs()).await;
@@ -54,7 +57,7 @@ pub(super) async fn run(
     let (mice, elephants) = ids?;
 
     let mut round = Round {
-        pools: pools.to_string(),
+        pools: name,
         jobs: load.jobs(),
         ran_once: 0,
         mice: Vec::new(),

@@ -51,7 +51,8 @@ impl Screen {
             }
             Self::Json => {
                 every(LINE, || {
-                    let count = |count: &Count| json!({"running": count.running(), "done": count.ended()});
+                    let count =
+                        |count: &Count| json!({"running": count.running(), "done": count.ended()});
                     let (mice, elephants) = (count(&stage.mice), count(&stage.elephants));
                     let progress = json!({"pools": pools, "mice": mice, "elephants": elephants});
                     output::print(&json!({ "progress": progress }).to_string());
