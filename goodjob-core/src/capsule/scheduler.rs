@@ -73,7 +73,7 @@ impl Default for PoolState {
 enum Event {
     Finished(Performed, Token),
     Searched(Result<Claims, StoreError>),
-    LookedAhead(Result<Vec<Timestamp>, StoreError>),
+    LookedAhead(Vec<Timestamp>),
     Woken(Wake),
     Due,
     Polled,
@@ -103,7 +103,9 @@ pub(crate) struct Scheduler {
     search: JoinSet<Result<Claims, StoreError>>,
     asked: usize,
     /// At most one look at future jobs is under way.
-    lookahead: JoinSet<Result<Vec<Timestamp>, StoreError>>,
+    lookahead: JoinSet<Vec<Timestamp>>,
+    /// Whether there was a reason for another one meanwhile.
+    look_again: bool,
     /// Whether there is a reason to search as soon as that is possible.
     hungry: bool,
     /// No search before this.
@@ -145,6 +147,7 @@ impl Scheduler {
             search: JoinSet::new(),
             asked: 0,
             lookahead: JoinSet::new(),
+            look_again: false,
             hungry: false,
             not_before: None,
             pause: FIRST_PAUSE,
@@ -168,8 +171,10 @@ impl Scheduler {
                     // An attempt's own task does not panic; if it did, its drop gave the job back.
                     Err(error) => { tracing::error!(%error, "an attempt's task ended"); Event::Ready }
                 },
-                Some(Ok(found)) = self.search.join_next() => Event::Searched(found),
-                Some(Ok(times)) = self.lookahead.join_next() => Event::LookedAhead(times),
+                Some(found) = self.search.join_next() => Event::Searched(found.unwrap_or_else(|error| {
+                    Err(StoreError::unavailable(format!("the search came to no end: {error}")))
+                })),
+                Some(times) = self.lookahead.join_next() => Event::LookedAhead(times.unwrap_or_default()),
                 Some(wake) = self.wakes.recv() => Event::Woken(wake),
                 Ok(()) = self.locks.changed() => Event::LocksChanged,
                 () = self.timetable.due() => Event::Due,
@@ -202,15 +207,16 @@ impl Scheduler {
             Event::Searched(Err(error)) => {
                 tracing::warn!(%error, pool = %self.wanted.queues, "cannot look for jobs");
                 self.hungry = true;
-                let jittered = self.pause.mul_f64(0.5 + rand::random::<f64>() / 2.0);
-                self.not_before = Some(Instant::now() + jittered);
+                self.not_before = Some(Instant::now() + jittered(self.pause));
                 self.pause = (self.pause * 2).min(LONGEST_PAUSE);
             }
-            Event::LookedAhead(Ok(times)) => {
-                times.into_iter().for_each(|at| self.timetable.insert(at));
-            }
-            Event::LookedAhead(Err(error)) => {
-                tracing::warn!(%error, pool = %self.wanted.queues, "cannot look for future jobs");
+            Event::LookedAhead(times) => {
+                self.timetable.refill(times);
+                // What fell due while the store looked ahead is in neither answer.
+                self.hungry = true;
+                if std::mem::take(&mut self.look_again) {
+                    self.look_ahead();
+                }
             }
             Event::LocksChanged => self.heed_locks(),
             Event::Ready => self.not_before = None,
@@ -297,12 +303,29 @@ impl Scheduler {
         self.search.spawn(async move { store.claim(&wanted, asked).await });
     }
 
+    /// Asks for future jobs, until there is an answer.
     fn look_ahead(&mut self) {
-        if self.max_cache > 0 && self.lookahead.is_empty() {
-            let (store, wanted, max) =
-                (Arc::clone(&self.store), self.wanted.clone(), self.max_cache);
-            self.lookahead.spawn(async move { store.upcoming(&wanted, max).await });
+        if self.max_cache == 0 {
+            return;
         }
+        if !self.lookahead.is_empty() {
+            self.look_again = true;
+            return;
+        }
+        let (store, wanted, max) = (Arc::clone(&self.store), self.wanted.clone(), self.max_cache);
+        self.lookahead.spawn(async move {
+            let mut pause = FIRST_PAUSE;
+            loop {
+                match store.upcoming(&wanted, max).await {
+                    Ok(times) => return times,
+                    Err(error) => {
+                        tracing::warn!(%error, pool = %wanted.queues, "cannot look for future jobs");
+                    }
+                }
+                tokio::time::sleep(jittered(pause)).await;
+                pause = (pause * 2).min(LONGEST_PAUSE);
+            }
+        });
     }
 
     fn report(&self) {
@@ -367,6 +390,11 @@ impl Scheduler {
         self.report();
         cut_off
     }
+}
+
+/// Half of `pause` to all of it, so that many workers do not come back at once.
+fn jittered(pause: Duration) -> Duration {
+    pause.mul_f64(0.5 + rand::random::<f64>() / 2.0)
 }
 
 /// Waits until a search may start that is not possible now.

@@ -31,6 +31,12 @@ impl Timetable {
         }
     }
 
+    /// Takes the store's answer to the question for `max` times. A full answer may have left some out.
+    pub(crate) fn refill(&mut self, times: Vec<Timestamp>) {
+        self.overflowed |= times.len() >= self.max;
+        times.into_iter().for_each(|at| self.insert(at));
+    }
+
     /// Waits for the next due time and removes all that have come. Cancel safe.
     pub(crate) async fn due(&mut self) {
         loop {
@@ -79,6 +85,18 @@ mod tests {
         assert!(!table.wants_refill());
         let nothing = tokio::time::timeout(Duration::from_secs(99), table.due()).await;
         assert!(nothing.is_err(), "an empty table never wakes");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_full_answer_is_asked_for_again_and_a_short_one_is_not() {
+        let start = DateTime::from_timestamp(1_000_000, 0).unwrap();
+        for (answer, expected) in [(1, false), (2, true)] {
+            let mut table = Timetable::new(2, Clock::starting_at(start));
+            // Two jobs due at the same time are one entry in the table.
+            table.refill(vec![start + TimeDelta::seconds(5); answer]);
+            table.due().await;
+            assert_eq!(table.wants_refill(), expected);
+        }
     }
 
     #[tokio::test(start_paused = true)]
