@@ -266,6 +266,9 @@ impl Scheduler {
 
     fn finished(&mut self, performed: Performed, token: Token) {
         self.lost.remove(&token);
+        if performed == Performed::Unstarted {
+            return;
+        }
         let now = self.clock.now();
         self.state.send_modify(|state| {
             state.last_execution_at = Some(now);
@@ -273,6 +276,7 @@ impl Scheduler {
             match performed {
                 Performed::Succeeded => state.succeeded += 1,
                 Performed::Errored | Performed::CutOff => state.errored += 1,
+                Performed::Unstarted => {}
             }
         });
     }
@@ -337,57 +341,46 @@ impl Scheduler {
         });
     }
 
-    /// Takes nothing new: a search under way is waited for and its jobs given back un-run.
+    /// Takes nothing new: what a search under way brings is given back un-run.
+    ///
+    /// At the cut the performers wind up within two graces. Who has not by then has a body that
+    /// blocks its thread, and dropping the attempt puts the job back. Returns what was cut off.
     async fn drain(mut self, cut: CancellationToken) -> Vec<JobId> {
-        while let Some(searched) = self.search.join_next().await {
-            if let Ok(Ok(claims)) = searched {
-                drop(self.attempts(claims));
-            }
-        }
-        loop {
-            tokio::select! {
-                biased;
-                done = self.running.join_next() => match done {
-                    Some(Ok((performed, token))) => self.finished(performed, token),
-                    Some(Err(error)) => tracing::error!(%error, "an attempt's task ended"),
-                    None => break,
-                },
-                () = cut.cancelled() => return self.cut_off().await,
-                Ok(()) = self.locks.changed() => self.heed_locks(),
-            }
-            self.report();
-        }
-        self.report();
-        Vec::new()
-    }
-
-    /// The performers have seen the cut as well: they wind up within two graces, or their body
-    /// blocks its thread and dropping the attempt puts the job back.
-    async fn cut_off(mut self) -> Vec<JobId> {
+        self.lookahead.abort_all();
         let mut cut_off = Vec::new();
-        let patience = tokio::time::sleep(self.performer.cancel_grace * 2 + FIRST_PAUSE);
+        let grace = self.performer.cancel_grace * 2 + FIRST_PAUSE;
+        let patience = async {
+            cut.cancelled().await;
+            tokio::time::sleep(grace).await;
+        };
         tokio::pin!(patience);
-        loop {
+        let mut is_patient = true;
+        while !(self.search.is_empty() && self.running.is_empty()) {
             tokio::select! {
                 biased;
-                done = self.running.join_next() => match done {
-                    Some(Ok((performed, token))) => {
-                        if performed == Performed::CutOff {
+                Some(found) = self.search.join_next() => if let Ok(Ok(claims)) = found {
+                    drop(self.attempts(claims));
+                },
+                Some(done) = self.running.join_next() => match done {
+                    Ok((performed, token)) => {
+                        if performed == Performed::CutOff && cut.is_cancelled() {
                             cut_off.push(token.job);
                         }
                         self.finished(performed, token);
                     }
-                    Some(Err(error)) => tracing::error!(%error, "an attempt's task ended"),
-                    None => break,
+                    Err(error) if error.is_cancelled() => {}
+                    Err(error) => tracing::error!(%error, "an attempt's task ended"),
                 },
-                () = &mut patience => {
-                    cut_off.extend(self.lost.keys().map(|token| token.job));
-                    self.running.shutdown().await;
-                    break;
+                () = &mut patience, if is_patient => {
+                    is_patient = false;
+                    self.search.abort_all();
+                    self.running.abort_all();
                 }
+                Ok(()) = self.locks.changed() => self.heed_locks(),
             }
+            self.report();
         }
-        self.report();
+        cut_off.extend(self.lost.keys().map(|token| token.job));
         cut_off
     }
 }
