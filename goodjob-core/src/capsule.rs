@@ -19,7 +19,7 @@ use std::time::Duration;
 
 use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, Shared};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::{JoinHandle, JoinSet};
 use tokio_util::sync::CancellationToken;
 
@@ -32,7 +32,7 @@ use crate::store::{Store, StoreError, Wanted};
 use performer::Performer;
 use process::Heart;
 use scheduler::{Scheduler, Wake};
-use settler::Settler;
+use settler::{Backlog, Settler};
 
 /// A running engine. Cheap to clone; all clones are the same engine.
 ///
@@ -50,6 +50,7 @@ struct Inner {
     stop: CancellationToken,
     /// No more waiting for running work.
     cut: CancellationToken,
+    backlog: Backlog,
     /// The end of the task that owns all others. That is a task of its own, and not a part of
     /// [`Capsule::shutdown`], so that it goes on when nobody waits for it.
     ended: Shared<BoxFuture<'static, Drained>>,
@@ -160,10 +161,11 @@ impl Capsule {
         let heart_stop = CancellationToken::new();
         let process = heart.id();
         let heart = tokio::spawn(heart.run(heart_stop.clone()));
+        let backlog = settler.backlog();
         let tasks = Tasks { listening, schedulers, settler, heart, heart_stop };
         let ended = tokio::spawn(tasks.end(stop.clone()));
         let ended = ended.map(Result::unwrap_or_default).boxed().shared();
-        Ok(Self { inner: Arc::new(Inner { process, pools, stop, cut, ended }) })
+        Ok(Self { inner: Arc::new(Inner { process, pools, stop, cut, backlog, ended }) })
     }
 
     /// The id of this process in the store.
@@ -199,18 +201,20 @@ impl Capsule {
         }
     }
 
-    /// Waits until no due job is left that its pools want, not even one that another made meanwhile.
-    /// Future jobs are not waited for.
+    /// Waits until no due job is left that its pools want, not even one that another made meanwhile,
+    /// and all outcomes are written. Future jobs are not waited for. Ends with the engine, too.
     pub async fn drained(&self) {
         loop {
+            // An outcome that is not written yet may make its job due again.
+            self.inner.backlog.written().await;
             let performed = self.performed();
-            for (_, wake, state) in &self.inner.pools {
-                let seen = state.borrow().empty;
-                let mut state = state.clone();
-                // A scheduler that has stopped will find nothing more.
-                let _ = wake.send(Wake::Now);
-                let _ = state.wait_for(|now| now.active == 0 && now.empty > seen).await;
+            for (_, wake, _) in &self.inner.pools {
+                let (answer, heard) = oneshot::channel();
+                // A pool that has stopped drops the question: it will find nothing more.
+                let _ = wake.send(Wake::Ask(answer));
+                let _ = heard.await;
             }
+            self.inner.backlog.written().await;
             if self.performed() == performed && !self.is_busy() {
                 return;
             }

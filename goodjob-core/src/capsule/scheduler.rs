@@ -5,7 +5,7 @@ use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 use super::attempt::Attempt;
 use super::performer::{Performed, Performer};
 use super::poller::Poller;
-use super::settler::SettlerHandle;
+use super::settler::{Ended, SettlerHandle};
 use super::timetable::Timetable;
 use crate::clock::{Clock, Timestamp};
 use crate::config::Config;
@@ -26,12 +26,15 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 const CONTENDED_PAUSE: Duration = Duration::from_millis(25);
 
 /// A reason to look for jobs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub(crate) enum Wake {
     Now,
     At(Timestamp),
     /// Notices may have been missed, also of future jobs.
     Resync,
+    /// Somebody wants to know when a search that began after this one was asked finds nothing while
+    /// nothing runs. Never answered, but dropped, by a pool that has stopped.
+    Ask(oneshot::Sender<()>),
 }
 
 /// What a pool is doing and has done.
@@ -108,6 +111,11 @@ pub(crate) struct Scheduler {
     look_again: bool,
     /// Whether there is a reason to search as soon as that is possible.
     hungry: bool,
+    /// Whether the only hindrance to that is that too many outcomes wait to be written.
+    starved: bool,
+    /// Who asked to be told when there is nothing to do, and who asked before the present search.
+    asking: Vec<oneshot::Sender<()>>,
+    answering: Vec<oneshot::Sender<()>>,
     /// No search before this.
     not_before: Option<Instant>,
     pause: Duration,
@@ -149,6 +157,9 @@ impl Scheduler {
             lookahead: JoinSet::new(),
             look_again: false,
             hungry: false,
+            starved: false,
+            asking: Vec::new(),
+            answering: Vec::new(),
             not_before: None,
             pause: FIRST_PAUSE,
         }
@@ -179,7 +190,7 @@ impl Scheduler {
                 Ok(()) = self.locks.changed() => Event::LocksChanged,
                 () = self.timetable.due() => Event::Due,
                 () = self.poller.tick() => Event::Polled,
-                () = ready(self.not_before, &self.settler), if self.hungry && self.search.is_empty() => Event::Ready,
+                () = ready(self.not_before, self.starved, &self.settler), if self.hungry && self.search.is_empty() => Event::Ready,
             };
             self.handle(event);
             self.search_if_possible();
@@ -196,6 +207,7 @@ impl Scheduler {
                 self.look_ahead();
             }
             Event::Woken(Wake::Now | Wake::At(_)) | Event::Polled => self.hungry = true,
+            Event::Woken(Wake::Ask(answer)) => self.asking.push(answer),
             Event::Due => {
                 self.hungry = true;
                 if self.timetable.wants_refill() {
@@ -209,6 +221,7 @@ impl Scheduler {
                 self.hungry = true;
                 self.not_before = Some(Instant::now() + jittered(self.pause));
                 self.pause = (self.pause * 2).min(LONGEST_PAUSE);
+                self.asking.append(&mut self.answering);
             }
             Event::LookedAhead(times) => {
                 self.timetable.refill(times);
@@ -239,6 +252,14 @@ impl Scheduler {
         if claims.contended > 0 {
             self.not_before = Some(Instant::now() + CONTENDED_PAUSE);
         }
+        if found == 0 && claims.contended == 0 && self.running.is_empty() {
+            for answer in self.answering.drain(..) {
+                // Who has stopped waiting needs no answer.
+                let _ = answer.send(());
+            }
+        } else {
+            self.asking.append(&mut self.answering);
+        }
         for attempt in self.attempts(claims) {
             let (lost, token) = (CancellationToken::new(), attempt.claim().token);
             self.lost.insert(token, lost.clone());
@@ -255,8 +276,7 @@ impl Scheduler {
             let permit = Arc::clone(self.settler.room()).try_acquire_owned();
             // Pools may outbid each other for the last permits; the loser's job is given back.
             let Ok(permit) = permit else {
-                let (store, token) = (Arc::clone(&self.store), claim.token);
-                tokio::spawn(async move { store.release(&[token]).await });
+                self.settler.send(Ended::Release(claim.token), None);
                 return None;
             };
             Some(Attempt::new(claim, self.settler.clone(), permit))
@@ -295,6 +315,8 @@ impl Scheduler {
         let room = self.settler.room().available_permits();
         let asked = free.min(room);
         let paused = self.not_before.is_some_and(|at| at > Instant::now());
+        self.hungry |= !self.asking.is_empty() && self.running.is_empty();
+        self.starved = free > 0 && room == 0;
         if !self.hungry || asked == 0 || paused || !self.search.is_empty() {
             return;
         }
@@ -303,6 +325,7 @@ impl Scheduler {
             return;
         }
         (self.hungry, self.asked, self.not_before) = (false, asked, None);
+        self.answering.append(&mut self.asking);
         let (store, wanted) = (Arc::clone(&self.store), self.wanted.clone());
         self.search.spawn(async move { store.claim(&wanted, asked).await });
     }
@@ -390,13 +413,13 @@ fn jittered(pause: Duration) -> Duration {
     pause.mul_f64(0.5 + rand::random::<f64>() / 2.0)
 }
 
-/// Waits until a search may start that is not possible now.
-async fn ready(not_before: Option<Instant>, settler: &SettlerHandle) {
+/// Waits until a search may start that is not possible now. Whether it is starved of room is asked
+/// when the search is put off and not here: room that comes in between would never be noticed.
+async fn ready(not_before: Option<Instant>, starved: bool, settler: &SettlerHandle) {
     match not_before {
         Some(at) => tokio::time::sleep_until(at).await,
-        // No pause is set, so either all slots are taken, which an ended job changes, or outcomes
-        // wait to be written, which room for one more changes.
-        None if settler.room().available_permits() > 0 => std::future::pending().await,
-        None => drop(settler.room().acquire().await),
+        None if starved => drop(settler.room().acquire().await),
+        // All slots are taken or the locks are unconfirmed; the loop hears of both in other ways.
+        None => std::future::pending().await,
     }
 }
