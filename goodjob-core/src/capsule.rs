@@ -17,7 +17,9 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{Mutex, mpsc, watch};
+use futures_util::FutureExt;
+use futures_util::future::{BoxFuture, Shared};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::{JoinHandle, JoinSet};
 use tokio_util::sync::CancellationToken;
 
@@ -30,7 +32,7 @@ use crate::store::{Store, StoreError, Wanted};
 use performer::Performer;
 use process::Heart;
 use scheduler::{Scheduler, Wake};
-use settler::Settler;
+use settler::{Backlog, Settler};
 
 /// A running engine. Cheap to clone; all clones are the same engine.
 ///
@@ -48,7 +50,10 @@ struct Inner {
     stop: CancellationToken,
     /// No more waiting for running work.
     cut: CancellationToken,
-    tasks: Mutex<Option<Tasks>>,
+    backlog: Backlog,
+    /// The end of the task that owns all others. That is a task of its own, and not a part of
+    /// [`Capsule::shutdown`], so that it goes on when nobody waits for it.
+    ended: Shared<BoxFuture<'static, Drained>>,
 }
 
 /// In the order in which they end.
@@ -58,6 +63,31 @@ struct Tasks {
     settler: Settler,
     heart: JoinHandle<()>,
     heart_stop: CancellationToken,
+}
+
+impl Tasks {
+    /// Waits for `stop`, and then for all of them.
+    async fn end(mut self, stop: CancellationToken) -> Drained {
+        stop.cancelled().await;
+        let mut cut_off = Vec::new();
+        while let Some(ended) = self.schedulers.join_next().await {
+            match ended {
+                Ok(jobs) => cut_off.extend(jobs),
+                Err(error) => tracing::error!(%error, "a scheduler ended in a panic"),
+            }
+        }
+        self.listening.shutdown().await;
+        self.settler.finish().await;
+        // Last, so that the process is known for as long as it holds a job.
+        self.heart_stop.cancel();
+        if let Err(error) = self.heart.await {
+            tracing::error!(%error, "the heartbeat ended in a panic");
+        }
+        if !cut_off.is_empty() {
+            tracing::warn!(jobs = ?cut_off, "these jobs were not waited for and are put back");
+        }
+        Drained { cut_off }
+    }
 }
 
 /// How a shutdown went.
@@ -131,9 +161,11 @@ impl Capsule {
         let heart_stop = CancellationToken::new();
         let process = heart.id();
         let heart = tokio::spawn(heart.run(heart_stop.clone()));
+        let backlog = settler.backlog();
         let tasks = Tasks { listening, schedulers, settler, heart, heart_stop };
-        let tasks = Mutex::new(Some(tasks));
-        Ok(Self { inner: Arc::new(Inner { process, pools, stop, cut, tasks }) })
+        let ended = tokio::spawn(tasks.end(stop.clone()));
+        let ended = ended.map(Result::unwrap_or_default).boxed().shared();
+        Ok(Self { inner: Arc::new(Inner { process, pools, stop, cut, backlog, ended }) })
     }
 
     /// The id of this process in the store.
@@ -169,18 +201,20 @@ impl Capsule {
         }
     }
 
-    /// Waits until no due job is left that its pools want, not even one that another made meanwhile.
-    /// Future jobs are not waited for.
+    /// Waits until no due job is left that its pools want, not even one that another made meanwhile,
+    /// and all outcomes are written. Future jobs are not waited for. Ends with the engine, too.
     pub async fn drained(&self) {
         loop {
+            // An outcome that is not written yet may make its job due again.
+            self.inner.backlog.written().await;
             let performed = self.performed();
-            for (_, wake, state) in &self.inner.pools {
-                let seen = state.borrow().empty;
-                let mut state = state.clone();
-                // A scheduler that has stopped will find nothing more.
-                let _ = wake.send(Wake::Now);
-                let _ = state.wait_for(|now| now.active == 0 && now.empty > seen).await;
+            for (_, wake, _) in &self.inner.pools {
+                let (answer, heard) = oneshot::channel();
+                // A pool that has stopped drops the question: it will find nothing more.
+                let _ = wake.send(Wake::Ask(answer));
+                let _ = heard.await;
             }
+            self.inner.backlog.written().await;
             if self.performed() == performed && !self.is_busy() {
                 return;
             }
@@ -191,40 +225,23 @@ impl Capsule {
     ///
     /// A job that is not waited for is told ([`Context::cancelled`](crate::Context::cancelled)),
     /// dropped a grace later and put back, so that it runs again elsewhere at once.
-    /// Calling it twice is fine; the second call waits for the first.
+    /// Calling it twice is fine: both wait for the same end, the more impatient mode counts, and both
+    /// are told how it went. Dropping the returned future does not take the shutdown back; it only
+    /// forgets a time limit.
     pub async fn shutdown(&self, mode: Shutdown) -> Drained {
         self.inner.stop.cancel();
-        if mode == Shutdown::Now {
-            self.inner.cut.cancel();
-        }
-        let Some(mut tasks) = self.inner.tasks.lock().await.take() else {
-            return Drained::default();
-        };
-        if let Shutdown::After(patience) = mode {
-            let cut = self.inner.cut.clone();
-            tasks.listening.spawn(async move {
-                tokio::time::sleep(patience).await;
-                cut.cancel();
-            });
-        }
-        let mut cut_off = Vec::new();
-        while let Some(ended) = tasks.schedulers.join_next().await {
-            match ended {
-                Ok(jobs) => cut_off.extend(jobs),
-                Err(error) => tracing::error!(%error, "a scheduler ended in a panic"),
+        let ended = self.inner.ended.clone();
+        match mode {
+            Shutdown::Forever => {}
+            Shutdown::Now => self.inner.cut.cancel(),
+            Shutdown::After(patience) => {
+                if let Ok(drained) = tokio::time::timeout(patience, ended.clone()).await {
+                    return drained;
+                }
+                self.inner.cut.cancel();
             }
         }
-        tasks.listening.shutdown().await;
-        tasks.settler.finish().await;
-        // Last, so that the process is known for as long as it holds a job.
-        tasks.heart_stop.cancel();
-        if let Err(error) = tasks.heart.await {
-            tracing::error!(%error, "the heartbeat ended in a panic");
-        }
-        if !cut_off.is_empty() {
-            tracing::warn!(jobs = ?cut_off, "these jobs were not waited for and are put back");
-        }
-        Drained { cut_off }
+        ended.await
     }
 
     /// Ends the waiting of a [`shutdown`](Self::shutdown) that is under way, as a second signal does.

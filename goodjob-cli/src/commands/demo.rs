@@ -54,7 +54,7 @@ fn pools(text: &str) -> Result<Pools, CliError> {
 /// Where the demo takes place.
 enum Place {
     /// The database of the settings. Its rows are removed afterwards.
-    Given(PgOptions),
+    Given(Box<PgOptions>),
     /// A throwaway server, gone with this process however that ends.
     Own(Cluster),
 }
@@ -62,7 +62,7 @@ enum Place {
 impl Place {
     async fn find(given: Option<PgOptions>) -> Result<Self, CliError> {
         if let Some(options) = given {
-            return Ok(Self::Given(options));
+            return Ok(Self::Given(Box::new(options)));
         }
         let started = tokio::task::spawn_blocking(|| Cluster::private(ServerSettings::new())).await;
         let started = started.map_err(|error| CliError::Failed(error.to_string()))?;
@@ -71,7 +71,7 @@ impl Place {
 
     fn options(&self) -> Result<PgOptions, CliError> {
         match self {
-            Self::Given(options) => Ok(options.clone()),
+            Self::Given(options) => Ok(PgOptions::clone(options)),
             Self::Own(cluster) => Ok(PgOptions::from_url(&cluster.url("postgres"))?),
         }
     }

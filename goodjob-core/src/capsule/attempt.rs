@@ -47,7 +47,7 @@ impl Attempt {
 
     fn give(&mut self, ended: Ended) {
         if let Some(permit) = self.permit.take() {
-            self.settler.send(ended, permit);
+            self.settler.send(ended, Some(permit));
         }
     }
 }

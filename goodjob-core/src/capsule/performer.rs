@@ -22,6 +22,8 @@ pub(crate) enum Performed {
     Errored,
     /// Cut off by a shutdown or a lost lock.
     CutOff,
+    /// Given back without having begun.
+    Unstarted,
 }
 
 /// What all attempts of a capsule share.
@@ -43,14 +45,14 @@ impl Performer {
         let claim = attempt.claim();
         let Some(handler) = self.handlers.get(&claim.job.class) else {
             tracing::error!(job = %claim.job.id, class = claim.job.class, "claimed a job of an unknown class");
-            return Performed::Errored;
+            return Performed::Unstarted;
         };
         let interruptions = claim.interruptions;
         let outcome = if self.max_interruptions > 0 && interruptions >= self.max_interruptions {
             Outcome::Poisoned { interruptions }
         } else if self.stopping.is_cancelled() {
             // Claimed while the shutdown began: dropping the attempt gives it back un-run.
-            return Performed::CutOff;
+            return Performed::Unstarted;
         } else {
             let span = tracing::info_span!(
                 "perform", job = %claim.job.id, class = claim.job.class,

@@ -5,7 +5,7 @@ use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 use super::attempt::Attempt;
 use super::performer::{Performed, Performer};
 use super::poller::Poller;
-use super::settler::SettlerHandle;
+use super::settler::{Ended, SettlerHandle};
 use super::timetable::Timetable;
 use crate::clock::{Clock, Timestamp};
 use crate::config::Config;
@@ -26,12 +26,15 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 const LONGEST_CONTENDED: Duration = Duration::from_millis(500);
 
 /// A reason to look for jobs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub(crate) enum Wake {
     Now,
     At(Timestamp),
     /// Notices may have been missed, also of future jobs.
     Resync,
+    /// Somebody wants to know when a search that began after this one was asked finds nothing while
+    /// nothing runs. Never answered, but dropped, by a pool that has stopped.
+    Ask(oneshot::Sender<()>),
 }
 
 /// What a pool is doing and has done.
@@ -73,7 +76,7 @@ impl Default for PoolState {
 enum Event {
     Finished(Performed, Token),
     Searched(Result<Claims, StoreError>),
-    LookedAhead(Result<Vec<Timestamp>, StoreError>),
+    LookedAhead(Vec<Timestamp>),
     Woken(Wake),
     Due,
     Polled,
@@ -103,9 +106,16 @@ pub(crate) struct Scheduler {
     search: JoinSet<Result<Claims, StoreError>>,
     asked: usize,
     /// At most one look at future jobs is under way.
-    lookahead: JoinSet<Result<Vec<Timestamp>, StoreError>>,
+    lookahead: JoinSet<Vec<Timestamp>>,
+    /// Whether there was a reason for another one meanwhile.
+    look_again: bool,
     /// Whether there is a reason to search as soon as that is possible.
     hungry: bool,
+    /// Whether the only hindrance to that is that too many outcomes wait to be written.
+    starved: bool,
+    /// Who asked to be told when there is nothing to do, and who asked before the present search.
+    asking: Vec<oneshot::Sender<()>>,
+    answering: Vec<oneshot::Sender<()>>,
     /// No search before this.
     not_before: Option<Instant>,
     pause: Duration,
@@ -145,7 +155,11 @@ impl Scheduler {
             search: JoinSet::new(),
             asked: 0,
             lookahead: JoinSet::new(),
+            look_again: false,
             hungry: false,
+            starved: false,
+            asking: Vec::new(),
+            answering: Vec::new(),
             not_before: None,
             pause: FIRST_PAUSE,
         }
@@ -168,13 +182,15 @@ impl Scheduler {
                     // An attempt's own task does not panic; if it did, its drop gave the job back.
                     Err(error) => { tracing::error!(%error, "an attempt's task ended"); Event::Ready }
                 },
-                Some(Ok(found)) = self.search.join_next() => Event::Searched(found),
-                Some(Ok(times)) = self.lookahead.join_next() => Event::LookedAhead(times),
+                Some(found) = self.search.join_next() => Event::Searched(found.unwrap_or_else(|error| {
+                    Err(StoreError::unavailable(format!("the search came to no end: {error}")))
+                })),
+                Some(times) = self.lookahead.join_next() => Event::LookedAhead(times.unwrap_or_default()),
                 Some(wake) = self.wakes.recv() => Event::Woken(wake),
                 Ok(()) = self.locks.changed() => Event::LocksChanged,
                 () = self.timetable.due() => Event::Due,
                 () = self.poller.tick() => Event::Polled,
-                () = ready(self.not_before, &self.settler), if self.hungry && self.search.is_empty() => Event::Ready,
+                () = ready(self.not_before, self.starved, &self.settler), if self.hungry && self.search.is_empty() => Event::Ready,
             };
             self.handle(event);
             self.search_if_possible();
@@ -193,6 +209,7 @@ impl Scheduler {
                 self.look_ahead();
             }
             Event::Woken(Wake::Now | Wake::At(_)) | Event::Polled => self.hungry = true,
+            Event::Woken(Wake::Ask(answer)) => self.asking.push(answer),
             Event::Due => {
                 self.hungry = true;
                 if self.timetable.wants_refill() {
@@ -205,12 +222,15 @@ impl Scheduler {
                 tracing::warn!(%error, pool = %self.wanted.queues, "cannot look for jobs");
                 self.hungry = true;
                 self.hold_off(LONGEST_PAUSE);
+                self.asking.append(&mut self.answering);
             }
-            Event::LookedAhead(Ok(times)) => {
-                times.into_iter().for_each(|at| self.timetable.insert(at));
-            }
-            Event::LookedAhead(Err(error)) => {
-                tracing::warn!(%error, pool = %self.wanted.queues, "cannot look for future jobs");
+            Event::LookedAhead(times) => {
+                self.timetable.refill(times);
+                // What fell due while the store looked ahead is in neither answer.
+                self.hungry = true;
+                if std::mem::take(&mut self.look_again) {
+                    self.look_ahead();
+                }
             }
             Event::LocksChanged => self.heed_locks(),
             Event::Ready => self.not_before = None,
@@ -219,8 +239,7 @@ impl Scheduler {
 
     /// Puts the next search off, longer each time in a row.
     fn hold_off(&mut self, longest: Duration) {
-        let jittered = self.pause.mul_f64(0.5 + rand::random::<f64>() / 2.0);
-        self.not_before = Some(Instant::now() + jittered);
+        self.not_before = Some(Instant::now() + jittered(self.pause));
         self.pause = (self.pause * 2).min(longest);
     }
 
@@ -242,6 +261,14 @@ impl Scheduler {
         if claims.contended > 0 {
             self.hold_off(LONGEST_CONTENDED);
         }
+        if found == 0 && claims.contended == 0 && self.running.is_empty() {
+            for answer in self.answering.drain(..) {
+                // Who has stopped waiting needs no answer.
+                let _ = answer.send(());
+            }
+        } else {
+            self.asking.append(&mut self.answering);
+        }
         for attempt in self.attempts(claims) {
             let (lost, token) = (CancellationToken::new(), attempt.claim().token);
             self.lost.insert(token, lost.clone());
@@ -258,8 +285,7 @@ impl Scheduler {
             let permit = Arc::clone(self.settler.room()).try_acquire_owned();
             // Pools may outbid each other for the last permits; the loser's job is given back.
             let Ok(permit) = permit else {
-                let (store, token) = (Arc::clone(&self.store), claim.token);
-                tokio::spawn(async move { store.release(&[token]).await });
+                self.settler.send(Ended::Release(claim.token), None);
                 return None;
             };
             Some(Attempt::new(claim, self.settler.clone(), permit))
@@ -269,6 +295,9 @@ impl Scheduler {
 
     fn finished(&mut self, performed: Performed, token: Token) {
         self.lost.remove(&token);
+        if performed == Performed::Unstarted {
+            return;
+        }
         let now = self.clock.now();
         self.state.send_modify(|state| {
             state.last_execution_at = Some(now);
@@ -276,6 +305,7 @@ impl Scheduler {
             match performed {
                 Performed::Succeeded => state.succeeded += 1,
                 Performed::Errored | Performed::CutOff => state.errored += 1,
+                Performed::Unstarted => {}
             }
         });
     }
@@ -294,6 +324,8 @@ impl Scheduler {
         let room = self.settler.room().available_permits();
         let asked = free.min(room);
         let paused = self.not_before.is_some_and(|at| at > Instant::now());
+        self.hungry |= !self.asking.is_empty() && self.running.is_empty();
+        self.starved = free > 0 && room == 0;
         if !self.hungry || asked == 0 || paused || !self.search.is_empty() {
             return;
         }
@@ -302,16 +334,34 @@ impl Scheduler {
             return;
         }
         (self.hungry, self.asked, self.not_before) = (false, asked, None);
+        self.answering.append(&mut self.asking);
         let (store, wanted) = (Arc::clone(&self.store), self.wanted.clone());
         self.search.spawn(async move { store.claim(&wanted, asked).await });
     }
 
+    /// Asks for future jobs, until there is an answer.
     fn look_ahead(&mut self) {
-        if self.max_cache > 0 && self.lookahead.is_empty() {
-            let (store, wanted, max) =
-                (Arc::clone(&self.store), self.wanted.clone(), self.max_cache);
-            self.lookahead.spawn(async move { store.upcoming(&wanted, max).await });
+        if self.max_cache == 0 {
+            return;
         }
+        if !self.lookahead.is_empty() {
+            self.look_again = true;
+            return;
+        }
+        let (store, wanted, max) = (Arc::clone(&self.store), self.wanted.clone(), self.max_cache);
+        self.lookahead.spawn(async move {
+            let mut pause = FIRST_PAUSE;
+            loop {
+                match store.upcoming(&wanted, max).await {
+                    Ok(times) => return times,
+                    Err(error) => {
+                        tracing::warn!(%error, pool = %wanted.queues, "cannot look for future jobs");
+                    }
+                }
+                tokio::time::sleep(jittered(pause)).await;
+                pause = (pause * 2).min(LONGEST_PAUSE);
+            }
+        });
     }
 
     fn report(&self) {
@@ -323,68 +373,62 @@ impl Scheduler {
         });
     }
 
-    /// Takes nothing new: a search under way is waited for and its jobs given back un-run.
+    /// Takes nothing new: what a search under way brings is given back un-run.
+    ///
+    /// At the cut the performers wind up within two graces. Who has not by then has a body that
+    /// blocks its thread, and dropping the attempt puts the job back. Returns what was cut off.
     async fn drain(mut self, cut: CancellationToken) -> Vec<JobId> {
-        while let Some(searched) = self.search.join_next().await {
-            if let Ok(Ok(claims)) = searched {
-                drop(self.attempts(claims));
-            }
-        }
-        loop {
-            tokio::select! {
-                biased;
-                done = self.running.join_next() => match done {
-                    Some(Ok((performed, token))) => self.finished(performed, token),
-                    Some(Err(error)) => tracing::error!(%error, "an attempt's task ended"),
-                    None => break,
-                },
-                () = cut.cancelled() => return self.cut_off().await,
-                Ok(()) = self.locks.changed() => self.heed_locks(),
-            }
-            self.report();
-        }
-        self.report();
-        Vec::new()
-    }
-
-    /// The performers have seen the cut as well: they wind up within two graces, or their body
-    /// blocks its thread and dropping the attempt puts the job back.
-    async fn cut_off(mut self) -> Vec<JobId> {
+        self.lookahead.abort_all();
         let mut cut_off = Vec::new();
-        let patience = tokio::time::sleep(self.performer.cancel_grace * 2 + FIRST_PAUSE);
+        let grace = self.performer.cancel_grace * 2 + FIRST_PAUSE;
+        let patience = async {
+            cut.cancelled().await;
+            tokio::time::sleep(grace).await;
+        };
         tokio::pin!(patience);
-        loop {
+        let mut is_patient = true;
+        while !(self.search.is_empty() && self.running.is_empty()) {
             tokio::select! {
                 biased;
-                done = self.running.join_next() => match done {
-                    Some(Ok((performed, token))) => {
-                        if performed == Performed::CutOff {
+                Some(found) = self.search.join_next() => if let Ok(Ok(claims)) = found {
+                    drop(self.attempts(claims));
+                },
+                Some(done) = self.running.join_next() => match done {
+                    Ok((performed, token)) => {
+                        if performed == Performed::CutOff && cut.is_cancelled() {
                             cut_off.push(token.job);
                         }
                         self.finished(performed, token);
                     }
-                    Some(Err(error)) => tracing::error!(%error, "an attempt's task ended"),
-                    None => break,
+                    Err(error) if error.is_cancelled() => {}
+                    Err(error) => tracing::error!(%error, "an attempt's task ended"),
                 },
-                () = &mut patience => {
-                    cut_off.extend(self.lost.keys().map(|token| token.job));
-                    self.running.shutdown().await;
-                    break;
+                () = &mut patience, if is_patient => {
+                    is_patient = false;
+                    self.search.abort_all();
+                    self.running.abort_all();
                 }
+                Ok(()) = self.locks.changed() => self.heed_locks(),
             }
+            self.report();
         }
-        self.report();
+        cut_off.extend(self.lost.keys().map(|token| token.job));
         cut_off
     }
 }
 
-/// Waits until a search may start that is not possible now.
-async fn ready(not_before: Option<Instant>, settler: &SettlerHandle) {
+/// Half of `pause` to all of it, so that many workers do not come back at once.
+fn jittered(pause: Duration) -> Duration {
+    pause.mul_f64(0.5 + rand::random::<f64>() / 2.0)
+}
+
+/// Waits until a search may start that is not possible now. Whether it is starved of room is asked
+/// when the search is put off and not here: room that comes in between would never be noticed.
+async fn ready(not_before: Option<Instant>, starved: bool, settler: &SettlerHandle) {
     match not_before {
         Some(at) => tokio::time::sleep_until(at).await,
-        // No pause is set, so either all slots are taken, which an ended job changes, or outcomes
-        // wait to be written, which room for one more changes.
-        None if settler.room().available_permits() > 0 => std::future::pending().await,
-        None => drop(settler.room().acquire().await),
+        None if starved => drop(settler.room().acquire().await),
+        // All slots are taken or the locks are unconfirmed; the loop hears of both in other ways.
+        None => std::future::pending().await,
     }
 }

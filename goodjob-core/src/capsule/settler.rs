@@ -3,10 +3,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use tokio::task::JoinHandle;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use crate::job::ErrorNote;
 use crate::store::{Fate, Settled, Settlement, Store, Token};
 
 /// The largest group written in one statement.
@@ -28,7 +30,28 @@ pub(crate) enum Ended {
     Release(Token),
 }
 
-type Message = (Ended, OwnedSemaphorePermit);
+enum Message {
+    /// The permit goes back when this is written.
+    Ended(Ended, Option<OwnedSemaphorePermit>),
+    /// Somebody wants to know when all that was sent before is written.
+    Flush(oneshot::Sender<()>),
+}
+
+/// Asks the settler for news without keeping it from ending.
+#[derive(Clone, Debug)]
+pub(crate) struct Backlog(mpsc::WeakUnboundedSender<Message>);
+
+impl Backlog {
+    /// Waits until every outcome that was handed over before is written, or given up.
+    pub(crate) async fn written(&self) {
+        let (answer, heard) = oneshot::channel();
+        // A settler that has ended has written all that it could, and answers no more.
+        let Some(messages) = self.0.upgrade() else { return };
+        let _ = messages.send(Message::Flush(answer));
+        drop(messages);
+        let _ = heard.await;
+    }
+}
 
 /// Where attempts hand over how they ended. Never waits.
 #[derive(Clone, Debug)]
@@ -43,8 +66,8 @@ impl SettlerHandle {
         &self.room
     }
 
-    pub(crate) fn send(&self, ended: Ended, permit: OwnedSemaphorePermit) {
-        if self.messages.send((ended, permit)).is_err() {
+    pub(crate) fn send(&self, ended: Ended, permit: Option<OwnedSemaphorePermit>) {
+        if self.messages.send(Message::Ended(ended, permit)).is_err() {
             tracing::error!(
                 "an attempt ended after the settler did; others will find it interrupted"
             );
@@ -63,12 +86,16 @@ impl Settler {
     pub(crate) fn start(store: Arc<dyn Store>, cut: CancellationToken, slots: usize) -> Self {
         let (messages, inbox) = mpsc::unbounded_channel();
         let room = Arc::new(Semaphore::new(slots + MAX_WAITING));
-        let task = tokio::spawn(Writer { store, cut }.run(inbox));
+        let task = tokio::spawn(Writer { store, cut, last_try: None }.run(inbox));
         Self { handle: SettlerHandle { messages, room }, task }
     }
 
     pub(crate) fn handle(&self) -> SettlerHandle {
         self.handle.clone()
+    }
+
+    pub(crate) fn backlog(&self) -> Backlog {
+        Backlog(self.handle.messages.downgrade())
     }
 
     /// Writes what is left. Every other handle has to be gone.
@@ -83,28 +110,41 @@ impl Settler {
 struct Writer {
     store: Arc<dyn Store>,
     cut: CancellationToken,
+    /// When to give up; known from the cut on.
+    last_try: Option<Instant>,
 }
 
 impl Writer {
-    async fn run(self, mut inbox: mpsc::UnboundedReceiver<Message>) {
+    async fn run(mut self, mut inbox: mpsc::UnboundedReceiver<Message>) {
         let mut group = Vec::with_capacity(MAX_GROUP);
         while inbox.recv_many(&mut group, MAX_GROUP).await > 0 {
-            let (mut ended, mut unstarted, mut permits) = (Vec::new(), Vec::new(), Vec::new());
-            for (message, permit) in group.drain(..) {
-                permits.push(permit);
+            let (mut ended, mut unstarted) = (Vec::new(), Vec::new());
+            let (mut permits, mut flushes) = (Vec::new(), Vec::new());
+            for message in group.drain(..) {
                 match message {
-                    Ended::Settle(token, settlement) => ended.push((token, settlement)),
-                    Ended::Release(token) => unstarted.push(token),
+                    Message::Ended(Ended::Settle(token, settlement), permit) => {
+                        ended.push((token, settlement));
+                        permits.push(permit);
+                    }
+                    Message::Ended(Ended::Release(token), permit) => {
+                        unstarted.push(token);
+                        permits.push(permit);
+                    }
+                    Message::Flush(answer) => flushes.push(answer),
                 }
             }
             self.settle(&ended).await;
             self.release(&unstarted).await;
+            for answer in flushes {
+                // Who has stopped waiting needs no answer.
+                let _ = answer.send(());
+            }
         }
     }
 
     /// Tries until the group is written. An outcome that the store refuses is tried alone, so that
     /// it cannot hold up the others, and then in the plainest form that says what happened.
-    async fn settle(&self, ended: &[(Token, Settlement)]) {
+    async fn settle(&mut self, ended: &[(Token, Settlement)]) {
         if ended.is_empty() {
             return;
         }
@@ -121,18 +161,26 @@ impl Writer {
                 }
                 Err(error) => {
                     tracing::error!(%error, attempts = ended.len(), "the store refuses outcomes");
-                    if ended.len() > 1 {
-                        let (some, others) = ended.split_at(ended.len() / 2);
-                        Box::pin(self.settle(some)).await;
-                        Box::pin(self.settle(others)).await;
-                    }
-                    return;
+                    return self.settle_refused(ended).await;
                 }
             }
         }
     }
 
-    async fn release(&self, unstarted: &[Token]) {
+    async fn settle_refused(&mut self, ended: &[(Token, Settlement)]) {
+        if let [(token, Settlement { job, duration })] = ended {
+            if let Some(job) = plainer(job) {
+                let plain = [(*token, Settlement { job, duration: *duration })];
+                Box::pin(self.settle(&plain)).await;
+            }
+        } else {
+            let (some, others) = ended.split_at(ended.len() / 2);
+            Box::pin(self.settle(some)).await;
+            Box::pin(self.settle(others)).await;
+        }
+    }
+
+    async fn release(&mut self, unstarted: &[Token]) {
         if unstarted.is_empty() {
             return;
         }
@@ -145,17 +193,43 @@ impl Writer {
         }
     }
 
-    /// Waits before the next try; false when there is to be none.
-    async fn wait(&self, pause: &mut Duration) -> bool {
+    /// Waits before the next try; false when there is to be none. The cut ends a wait, so that a
+    /// store which is back is written to at once.
+    async fn wait(&mut self, pause: &mut Duration) -> bool {
         let jittered = pause.mul_f64(0.5 + rand::random::<f64>() / 2.0);
         *pause = (*pause * 2).min(LONGEST_PAUSE);
-        let patience = async {
-            self.cut.cancelled().await;
-            tokio::time::sleep(LAST_TRY).await;
+        let Some(last_try) = self.last_try else {
+            tokio::select! {
+                () = tokio::time::sleep(jittered) => {}
+                () = self.cut.cancelled() => {
+                    self.last_try = Some(Instant::now() + LAST_TRY);
+                    *pause = FIRST_PAUSE;
+                }
+            }
+            return true;
         };
-        tokio::select! {
-            () = tokio::time::sleep(jittered) => true,
-            () = patience => false,
+        tokio::time::sleep_until(last_try.min(Instant::now() + jittered)).await;
+        Instant::now() < last_try
+    }
+}
+
+/// A plainer way to say what became of a job; `None` when there is none. A success is never written
+/// as an error, and a job that was put back only loses its remark: left alone, both look interrupted
+/// as soon as this process has left, and run again.
+fn plainer(fate: &Fate) -> Option<Fate> {
+    match fate {
+        Fate::Succeed => None,
+        Fate::Retry { wait, payload, error } => Some(match error {
+            Some(error) if !error.is_plain() => {
+                Fate::Retry { wait: *wait, payload: payload.clone(), error: Some(error.plain()) }
+            }
+            error => Fate::Discard { error: ErrorNote::of_refused_retry(error.as_ref()) },
+        }),
+        Fate::PutBack { error } => {
+            (!error.is_plain()).then(|| Fate::PutBack { error: error.plain() })
+        }
+        Fate::Discard { error } => {
+            (!error.is_plain()).then(|| Fate::Discard { error: error.plain() })
         }
     }
 }

@@ -224,6 +224,43 @@ impl ErrorNote {
         self.event
     }
 
+    /// The same in printable ASCII, short and without a backtrace: for a store that refused it.
+    pub(crate) fn plain(&self) -> Self {
+        self.plain_with("", self.event)
+    }
+
+    pub(crate) fn is_plain(&self) -> bool {
+        self.backtrace.is_empty()
+            && self.text.len() <= Self::MAX_PLAIN
+            && self.text.chars().all(|c| c.is_ascii() && !c.is_ascii_control())
+    }
+
+    /// What ends a job whose retry the store refused to write.
+    pub(crate) fn of_refused_retry(error: Option<&Self>) -> Self {
+        const REMARK: &str = " (the store refused to write the retry)";
+        match error {
+            Some(error) => error.plain_with(REMARK, ErrorEvent::RetryStopped),
+            None => Self::new("JobError", "snoozed", Vec::new(), ErrorEvent::RetryStopped)
+                .plain_with(REMARK, ErrorEvent::RetryStopped),
+        }
+    }
+
+    /// The longest plain text, in bytes.
+    const MAX_PLAIN: usize = 1_000;
+
+    fn plain_with(&self, remark: &str, event: ErrorEvent) -> Self {
+        let mut text = String::new();
+        for c in self.text.chars().take(Self::MAX_PLAIN) {
+            match c {
+                ' '..='~' => text.push(c),
+                _ => text.extend(c.escape_default()),
+            }
+        }
+        text.truncate(Self::MAX_PLAIN - remark.len());
+        text.push_str(remark);
+        Self { text, backtrace: Vec::new(), event }
+    }
+
     /// The backtrace as a JSON array.
     #[must_use]
     pub fn backtrace_json(&self) -> Value {
@@ -263,6 +300,19 @@ mod tests {
         assert!(
             note.backtrace().iter().map(String::len).sum::<usize>() <= ErrorNote::MAX_BACKTRACE
         );
+    }
+
+    #[test]
+    fn a_plain_note_is_short_printable_ascii() {
+        let note = |text: &str| ErrorNote::new("A", text, Vec::new(), ErrorEvent::Unhandled);
+        let plain = note("ü\n\u{1}").plain();
+        assert_eq!(plain.text(), r"A: \u{fc}\n\u{1}");
+        assert!(plain.is_plain() && !note("ü").is_plain() && note("u").is_plain());
+        for text in ["x".repeat(9_999), "🐘".repeat(9_999)] {
+            assert!(!note(&text).is_plain() && note(&text).plain().is_plain());
+            let refused = ErrorNote::of_refused_retry(Some(&note(&text)));
+            assert!(refused.is_plain() && refused.text().ends_with("write the retry)"));
+        }
     }
 
     #[test]

@@ -1,0 +1,23 @@
+//! The running engine on the store in memory, in paused time: hours pass at once, and a loop that
+//! spins where it should sleep hangs its test.
+
+#[path = "engine/heart.rs"]
+mod heart;
+#[path = "engine/locks.rs"]
+mod locks;
+#[path = "engine/outages.rs"]
+mod outages;
+#[path = "engine/outcomes.rs"]
+mod outcomes;
+#[path = "engine/pools.rs"]
+mod pools;
+#[path = "engine/rigged.rs"]
+mod rigged;
+#[path = "engine/shutdown.rs"]
+mod shutdown;
+#[path = "engine/stage.rs"]
+mod stage;
+#[path = "engine/waiting.rs"]
+mod waiting;
+#[path = "engine/waking.rs"]
+mod waking;
