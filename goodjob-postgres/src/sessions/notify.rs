@@ -103,6 +103,8 @@ impl NotifySession {
                         return Ok(());
                     }
                     Some(NotifyCommand::Beat { process, reply }) => {
+                        // Answered before the upkeep: the sooner the store's time arrives, the
+                        // better the worker's clock follows it.
                         match self.beat(live, &process).await {
                             Ok(now) => drop(reply.send(Ok(now))),
                             Err(error) => {
@@ -114,12 +116,10 @@ impl NotifySession {
                                 }
                             }
                         }
+                        self.keep_up(live).await?;
                     }
                 },
-                _ = looks.tick() => {
-                    let looking = self.peers.look(&mut live.listener);
-                    within(DEADLINE, looking).await?;
-                }
+                _ = looks.tick() => within(DEADLINE, self.peers.look(&mut live.listener)).await?,
             }
         }
     }
@@ -169,10 +169,14 @@ impl NotifySession {
             .bind(state)
             .fetch_one(&mut live.listener);
         let (now, _born): (Timestamp, bool) = within(DEADLINE, beating).await?;
+        Ok(now)
+    }
+
+    /// What is done with each beat besides: our own jobs, then those of the dead.
+    async fn keep_up(&mut self, live: &mut Live) -> sqlx::Result<()> {
         self.restamp(live).await?;
         within(DEADLINE, self.peers.look(&mut live.listener)).await?;
-        within(DEADLINE, self.peers.free_ghosts(&mut live.listener)).await?;
-        Ok(now)
+        within(DEADLINE, self.peers.free_ghosts(&mut live.listener)).await
     }
 
     /// Somebody's clean-up may have taken this process for dead while it was not looking.
