@@ -2,6 +2,8 @@
 
 use std::fs;
 
+use rustix::io::Errno;
+use rustix::process::{Pid, test_kill_process};
 use serde::{Deserialize, Serialize};
 
 /// Names a process of an operating system so well that a neighbour on the same machine can tell
@@ -32,10 +34,52 @@ impl HostIdentity {
     pub fn is_gone(&self) -> bool {
         match (&self.scope, scope(), self.started) {
             (Some(theirs), Some(ours), Some(started_at)) if *theirs == ours => {
-                started(self.pid) != Some(started_at)
+                match status(self.pid) {
+                    Status::Alive { started } => started != started_at,
+                    Status::Ended => true,
+                    Status::Hidden => false,
+                }
             }
             _ => false,
         }
+    }
+}
+
+/// What can be seen of a process.
+enum Status {
+    Alive {
+        started: u64,
+    },
+    Ended,
+    /// It is there, and its particulars are not for us to see.
+    Hidden,
+}
+
+fn status(pid: u32) -> Status {
+    let known = i32::try_from(pid).ok().and_then(Pid::from_raw);
+    if known.is_none_or(|pid| test_kill_process(pid) == Err(Errno::SRCH)) {
+        return Status::Ended;
+    }
+    match fs::read_to_string(format!("/proc/{pid}/stat")) {
+        Ok(stat) => read(&stat).unwrap_or(Status::Hidden),
+        Err(_) => Status::Hidden,
+    }
+}
+
+/// Field 22 of `/proc/PID/stat`, counted from behind the command name, which may hold anything.
+fn read(stat: &str) -> Option<Status> {
+    let mut fields = stat.rsplit_once(')')?.1.split_ascii_whitespace();
+    // A zombie holds nothing any more; only its parent has not looked yet.
+    if fields.next()? == "Z" {
+        return Some(Status::Ended);
+    }
+    Some(Status::Alive { started: fields.nth(18)?.parse().ok()? })
+}
+
+fn started(pid: u32) -> Option<u64> {
+    match status(pid) {
+        Status::Alive { started } => Some(started),
+        Status::Ended | Status::Hidden => None,
     }
 }
 
@@ -43,15 +87,6 @@ fn scope() -> Option<String> {
     let boot = fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?;
     let namespace = fs::read_link("/proc/self/ns/pid").ok()?;
     Some(format!("{} {}", boot.trim(), namespace.display()))
-}
-
-/// Field 22 of `/proc/PID/stat`, counted from behind the command name, which may hold anything.
-fn started(pid: u32) -> Option<u64> {
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    let mut fields = stat.rsplit_once(')')?.1.split_ascii_whitespace();
-    let state = fields.next()?;
-    // A zombie holds nothing any more; only its parent has not looked yet.
-    (state != "Z").then(|| fields.nth(18)?.parse().ok()).flatten()
 }
 
 #[cfg(test)]

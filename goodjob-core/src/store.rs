@@ -128,6 +128,8 @@ pub enum Settled {
     Written,
     /// The attempt was no longer the current one, and nothing was written.
     Fenced,
+    /// Somebody else holds the row for now. Nothing was written and the lock is kept: try again.
+    Blocked,
 }
 
 /// Why a store did not do what it was asked, by what the caller can do about it.

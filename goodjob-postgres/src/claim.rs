@@ -20,11 +20,11 @@ pub(crate) async fn claim(
 ) -> sqlx::Result<Claims> {
     let strategy = options.lock_strategy;
     let (mode, names) = selection(&wanted.queues);
-    let max = i64::try_from(max).unwrap_or(i64::MAX).min(i64::from(options.queue_select_limit));
+    let max = i64::try_from(max).unwrap_or(i64::MAX);
     let query = sqlx::query(statement(strategy, &wanted.queues))
         .bind(&wanted.classes)
         .bind(max)
-        .bind(i64::from(options.queue_select_limit) - max)
+        .bind(i64::from(options.queue_select_limit))
         .bind(names)
         .bind(process.as_uuid())
         .bind(strategy.code())

@@ -3,6 +3,8 @@
 use goodjob_core::StoreError;
 use sqlx::Error;
 
+use crate::options::PgOptions;
+
 /// Why there is no store to work with. Each text says what to do.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -93,17 +95,19 @@ impl ConnectError {
     }
 }
 
-/// The class of a statement that failed, by what its caller can do.
+/// The class of a statement that failed, by what its caller can do. Only what the server finds wrong
+/// with the values themselves is rejected: everything else may pass, or be mended by an operator.
 pub(crate) fn store_error(error: Error) -> StoreError {
     let reason = error.to_string();
     let code = error.as_database_error().and_then(|e| e.code()).map(|code| code.into_owned());
     match code.as_deref() {
-        Some(code) if is_transient(code) => {
-            StoreError::Unavailable { reason, source: Some(error.into()) }
+        // 22: a value that does not fit; 23: a constraint; 44: a check; P0: raised by a trigger.
+        Some(code) if ["22", "23", "44", "P0"].iter().any(|class| code.starts_with(class)) => {
+            StoreError::Rejected { reason, source: Some(error.into()) }
         }
         // A table, column or privilege is missing.
         Some(code) if code.starts_with("42") => StoreError::Unfit(reason),
-        Some(_) => StoreError::Rejected { reason, source: Some(error.into()) },
+        Some(_) => StoreError::Unavailable { reason, source: Some(error.into()) },
         None => match error {
             Error::Decode(_)
             | Error::ColumnDecode { .. }
@@ -118,21 +122,25 @@ pub(crate) fn store_error(error: Error) -> StoreError {
 
 /// As [`store_error`], for a statement that may have committed before its connection was lost.
 pub(crate) fn commit_error(error: Error) -> StoreError {
+    let ended = error.as_database_error().and_then(|e| e.code());
+    let ended = ended.is_some_and(|code| code == "57P01" || code == "57P02");
     match error {
         Error::Io(_) | Error::Protocol(_) | Error::WorkerCrashed => {
             StoreError::Unknown { source: error.into() }
         }
+        error if ended => StoreError::Unknown { source: error.into() },
         error => store_error(error),
     }
 }
 
-/// Whether the connection cannot be used after this error.
+/// Whether the session cannot be used after this error.
 pub(crate) fn is_fatal(error: &Error) -> bool {
     match error.as_database_error() {
-        // 57P: the server ends the session; 08: it is broken.
-        Some(refusal) => {
-            refusal.code().is_some_and(|code| code.starts_with("57P") || code.starts_with("08"))
-        }
+        // 57P: the server ends the session; 08: it is broken; 26, 0A: its prepared statements are not
+        // those of this session any more; 3D, 28: it cannot be authorised.
+        Some(refusal) => refusal.code().is_some_and(|code| {
+            ["57P", "08", "26", "0A", "3D", "28"].iter().any(|class| code.starts_with(class))
+        }),
         None => !matches!(
             error,
             Error::Decode(_) | Error::ColumnDecode { .. } | Error::Encode(_) | Error::RowNotFound
@@ -140,21 +148,16 @@ pub(crate) fn is_fatal(error: &Error) -> bool {
     }
 }
 
-/// Whether the server itself answers that it takes nobody now: then nobody else can claim either.
-pub(crate) fn is_down_for_everyone(error: &Error) -> bool {
+/// Whether the server itself answers that it takes nobody now: then nobody else can claim either. A
+/// refused TCP connection proves less, since a proxy or a balancer may refuse only this host.
+pub(crate) fn is_down_for_everyone(error: &Error, options: &PgOptions) -> bool {
     match error {
-        Error::Io(io) => matches!(
-            io.kind(),
-            std::io::ErrorKind::ConnectionRefused | std::io::ErrorKind::NotFound
-        ),
+        Error::Io(io) => {
+            let refused = [std::io::ErrorKind::ConnectionRefused, std::io::ErrorKind::NotFound];
+            options.connect.get_socket().is_some() && refused.contains(&io.kind())
+        }
         // 57P03 cannot connect now; 57P01 and 57P02 shutting down.
         Error::Database(refusal) => refusal.code().is_some_and(|code| code.starts_with("57P")),
         _ => false,
     }
-}
-
-/// SQLSTATEs after which the same statement may succeed: connection (08), serialization and deadlock
-/// (40), resources (53), locks (55), operator intervention (57), read-only (25006).
-fn is_transient(code: &str) -> bool {
-    ["08", "40", "53", "55", "57"].iter().any(|class| code.starts_with(class)) || code == "25006"
 }

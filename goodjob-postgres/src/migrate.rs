@@ -3,9 +3,14 @@
 //! goodjob keeps a ledger of its own, `goodjob_migrations`. On tables that Rails made, the steps add
 //! one index and that ledger, and only when they are run by name.
 
+use std::time::Duration;
+
 use sqlx::{AssertSqlSafe, Connection, PgConnection, PgPool};
 
 use crate::sql;
+
+/// Time between asking whether another migration is done.
+const TURN: Duration = Duration::from_millis(100);
 
 /// Which indexes a database that goodjob makes is given.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -47,8 +52,15 @@ pub fn steps(indexes: Indexes) -> Vec<Step> {
 /// # Errors
 /// When the database cannot be asked.
 pub async fn pending(pool: &PgPool, indexes: Indexes) -> sqlx::Result<Vec<Step>> {
-    let applied = applied(pool).await?;
-    Ok(steps(indexes).into_iter().filter(|step| !applied.iter().any(|a| a == step.name)).collect())
+    let applied = applied(&mut *pool.acquire().await?).await?;
+    Ok(without(&applied, indexes))
+}
+
+fn without(applied: &[String], indexes: Indexes) -> Vec<Step> {
+    steps(indexes)
+        .into_iter()
+        .filter(|step| !applied.iter().any(|name| name == step.name))
+        .collect()
 }
 
 /// Runs the steps that are not in the ledger yet, and returns them. Two processes may call it at
@@ -67,19 +79,20 @@ pub async fn pending(pool: &PgPool, indexes: Indexes) -> sqlx::Result<Vec<Step>>
 /// When the database refuses a step. Those before it stay applied.
 pub async fn run(pool: &PgPool, indexes: Indexes) -> sqlx::Result<Vec<Step>> {
     let mut connection = pool.acquire().await?;
-    sqlx::query(sql::MIGRATION_LOCK).execute(&mut *connection).await?;
-    let ran = run_locked(pool, &mut connection, indexes).await;
+    // Closed at the end, or when this future is dropped: the lock must not go back into the pool.
+    connection.close_on_drop();
+    while !sqlx::query_scalar::<_, bool>(sql::MIGRATION_LOCK).fetch_one(&mut *connection).await? {
+        tokio::time::sleep(TURN).await;
+    }
+    let ran = run_locked(&mut connection, indexes).await;
     sqlx::query(sql::MIGRATION_UNLOCK).execute(&mut *connection).await?;
     ran
 }
 
-async fn run_locked(
-    pool: &PgPool,
-    connection: &mut PgConnection,
-    indexes: Indexes,
-) -> sqlx::Result<Vec<Step>> {
+async fn run_locked(connection: &mut PgConnection, indexes: Indexes) -> sqlx::Result<Vec<Step>> {
     sqlx::raw_sql(sql::LEDGER_TABLE).execute(&mut *connection).await?;
-    let pending = pending(pool, indexes).await?;
+    let applied = applied(connection).await?;
+    let pending = without(&applied, indexes);
     for step in &pending {
         apply(connection, *step).await?;
         sqlx::query(sql::LEDGER_ADD).bind(step.name).execute(&mut *connection).await?;
@@ -95,9 +108,14 @@ async fn apply(connection: &mut PgConnection, step: Step) -> sqlx::Result<()> {
         sqlx::raw_sql(step.sql).execute(&mut *tx).await?;
         return tx.commit().await;
     }
+    let unfinished: Vec<String> = sqlx::query_scalar(sql::INVALID_INDEXES)
+        .bind(index_names(step))
+        .fetch_all(&mut *connection)
+        .await?;
     // CREATE INDEX CONCURRENTLY stands alone: no transaction, one statement at a time.
-    for statement in step.sql.split_inclusive(";\n") {
-        let statement = statement.replace("INDEX IF NOT", "INDEX CONCURRENTLY IF NOT");
+    let wanted = step.sql.split_inclusive(";\n");
+    let wanted = wanted.map(|sql| sql.replace("INDEX IF NOT", "INDEX CONCURRENTLY IF NOT"));
+    for statement in unfinished.into_iter().chain(wanted) {
         sqlx::raw_sql(AssertSqlSafe(statement)).execute(&mut *connection).await?;
     }
     Ok(())
@@ -114,17 +132,17 @@ pub(crate) fn recommended() -> Vec<&'static str> {
     [LEAN, LANES].into_iter().flat_map(index_names).collect()
 }
 
-async fn applied(pool: &PgPool) -> sqlx::Result<Vec<String>> {
-    if !sqlx::query_scalar::<_, bool>(sql::LEDGER_EXISTS).fetch_one(pool).await? {
+async fn applied(connection: &mut PgConnection) -> sqlx::Result<Vec<String>> {
+    if !sqlx::query_scalar::<_, bool>(sql::LEDGER_EXISTS).fetch_one(&mut *connection).await? {
         return Ok(Vec::new());
     }
-    sqlx::query_scalar(sql::LEDGER).fetch_all(pool).await
+    sqlx::query_scalar(sql::LEDGER).fetch_all(connection).await
 }
 
 /// Applied steps that this version has never heard of: a newer one has been here.
 pub(crate) async fn unknown(pool: &PgPool) -> sqlx::Result<Vec<String>> {
     let known = steps(Indexes::All);
-    let applied = applied(pool).await?;
+    let applied = applied(&mut *pool.acquire().await?).await?;
     Ok(applied.into_iter().filter(|name| !known.iter().any(|step| step.name == name)).collect())
 }
 

@@ -10,11 +10,12 @@ use std::thread;
 use std::time::Duration;
 
 use goodjob_core::{
-    Claims, JobId, LockState, ProcessId, ProcessRecord, Signal, StoreError, Timestamp, Token,
+    Claims, Health, LockState, ProcessId, ProcessRecord, Signal, StoreError, Timestamp, Token,
     Wanted,
 };
 use sqlx::{Connection, PgConnection};
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
+use tokio::time::Instant;
 
 use crate::options::PgOptions;
 use crate::sql;
@@ -22,7 +23,9 @@ use lock::LockSession;
 use notify::NotifySession;
 
 /// How long a statement on one of the sessions may take before the session is given up.
-const DEADLINE: Duration = Duration::from_secs(6);
+pub(crate) const DEADLINE: Duration = Duration::from_secs(6);
+/// How long a session of the same name may take to end.
+const PREDECESSOR: Duration = Duration::from_secs(3);
 /// Waits between tries to connect, doubled each time.
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
@@ -38,15 +41,21 @@ pub(crate) enum LockCommand {
     },
     /// The ends of these attempts are committed.
     Unlock {
-        jobs: Vec<JobId>,
+        tokens: Vec<Token>,
         done: oneshot::Sender<()>,
     },
 }
 
 /// What the notify session is asked for.
 pub(crate) enum NotifyCommand {
-    Beat { process: Box<ProcessRecord>, reply: Reply<Timestamp> },
-    Leave { reply: Reply<()> },
+    /// Answered with the server's time, and when that was.
+    Beat {
+        process: Box<ProcessRecord>,
+        reply: Reply<(Timestamp, Instant)>,
+    },
+    Leave {
+        reply: Reply<()>,
+    },
 }
 
 /// What both sessions share.
@@ -59,6 +68,32 @@ pub(crate) struct Common {
     pub(crate) signals: broadcast::Sender<Signal>,
     /// Whether the notify session lives.
     pub(crate) hearing: watch::Sender<bool>,
+    /// To the lock session. Weak, so that the session ends with its store.
+    pub(crate) lock: Option<mpsc::WeakSender<LockCommand>>,
+}
+
+impl Common {
+    /// Asks the lock session to unlock; returns when it has, or is gone and every lock with it.
+    pub(crate) async fn unlock(&self, tokens: Vec<Token>) {
+        let Some(lock) = self.lock.as_ref().and_then(mpsc::WeakSender::upgrade) else { return };
+        let (done, released) = oneshot::channel();
+        if lock.send(LockCommand::Unlock { tokens, done }).await.is_ok() {
+            let _ = released.await;
+        }
+    }
+}
+
+/// Tells everybody when the thread of the sessions ends in a panic: then no lock is held any more.
+struct Obituary(Common);
+
+impl Drop for Obituary {
+    fn drop(&mut self) {
+        self.0.hearing.send_replace(false);
+        if std::thread::panicking() {
+            tracing::error!("the sessions ended in a panic; the next heartbeat opens new ones");
+            self.0.locks.send_modify(|state| state.health = Health::Lost);
+        }
+    }
 }
 
 /// The sessions of a registered process. They end when this is dropped.
@@ -70,8 +105,9 @@ pub(crate) struct Sessions {
 }
 
 impl Sessions {
-    pub(crate) fn open(common: Common) -> Result<Self, StoreError> {
+    pub(crate) fn open(mut common: Common) -> Result<Self, StoreError> {
         let (lock, lock_inbox) = mpsc::channel(256);
+        common.lock = Some(lock.downgrade());
         let (notify, notify_inbox) = mpsc::channel(64);
         let process = common.process;
         let failed = |error: std::io::Error| {
@@ -82,6 +118,7 @@ impl Sessions {
         // What the lock session holds, for the notify session to stamp again.
         let (held, stamped) = watch::channel(Arc::new(Vec::<Token>::new()));
         let body = move || {
+            let _obituary = Obituary(common.clone());
             runtime.block_on(async move {
                 let lock = LockSession::new(common.clone(), held).run(lock_inbox);
                 let notify = NotifySession::new(common, stamped).run(notify_inbox);
@@ -100,19 +137,27 @@ impl Sessions {
     }
 
     /// Returns when the locks are released, or gone with their session.
-    pub(crate) async fn unlock(&self, jobs: Vec<JobId>) {
+    pub(crate) async fn unlock(&self, tokens: Vec<Token>) {
         let (done, released) = oneshot::channel();
-        if self.lock.send(LockCommand::Unlock { jobs, done }).await.is_ok() {
+        if self.lock.send(LockCommand::Unlock { tokens, done }).await.is_ok() {
             // An error means that the session has ended, and every lock with it.
             let _ = released.await;
         }
+    }
+
+    /// Whether the thread has ended, as it does in a panic.
+    pub(crate) fn have_ended(&self) -> bool {
+        self.lock.is_closed()
     }
 
     pub(crate) async fn beat(&self, process: &ProcessRecord) -> Result<Timestamp, StoreError> {
         let (reply, answer) = oneshot::channel();
         let command = NotifyCommand::Beat { process: Box::new(process.clone()), reply };
         self.notify.send(command).await.map_err(|_| ended())?;
-        answer.await.map_err(|_| ended())?
+        let (then, at) = answer.await.map_err(|_| ended())??;
+        // Timers are set by this: each millisecond that the answer took would delay every job.
+        let micros = u64::try_from(at.elapsed().as_micros()).unwrap_or(0);
+        Ok(then + Duration::from_micros(micros))
     }
 
     /// Unregisters the process and ends both sessions.
@@ -167,7 +212,23 @@ async fn set_up(connection: &mut PgConnection) -> sqlx::Result<String> {
     Ok(secret)
 }
 
-async fn within<T>(
+/// Ends a former session of this one's name and waits, a while, until it is gone with its locks.
+async fn end_predecessor<E>(session: &mut E) -> sqlx::Result<()>
+where
+    for<'e> &'e mut E: sqlx::PgExecutor<'e>,
+{
+    let deadline = Instant::now() + PREDECESSOR;
+    loop {
+        let query = sqlx::query_scalar(sql::END_PREDECESSOR).fetch_one(&mut *session);
+        let remaining: i64 = within(DEADLINE, query).await?;
+        if remaining == 0 || Instant::now() > deadline {
+            return Ok(());
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+pub(crate) async fn within<T>(
     deadline: Duration,
     work: impl Future<Output = sqlx::Result<T>>,
 ) -> sqlx::Result<T> {

@@ -1,10 +1,11 @@
 //! Writes settlements, as many as there are in one statement.
 
 use std::collections::HashMap;
+use std::time::Duration;
 
 use goodjob_core::{ErrorNote, Fate, Payload, ProcessId, Settled, Settlement, StoreError, Token};
 use serde_json::Value;
-use sqlx::PgPool;
+use sqlx::{PgConnection, PgPool};
 use uuid::Uuid;
 
 use crate::error::store_error;
@@ -51,6 +52,9 @@ fn enqueued_again(mut payload: Payload) -> Value {
     payload.into_value()
 }
 
+/// How long a settlement or release may take on the pool before its connection is given up.
+const DEADLINE: Duration = Duration::from_secs(10);
+
 pub(crate) async fn settle(
     pool: &PgPool,
     process: ProcessId,
@@ -59,7 +63,7 @@ pub(crate) async fn settle(
     let mut columns = Columns::default();
     ended.iter().for_each(|(_, settlement)| columns.push(settlement));
     let tokens = tokens(ended.iter().map(|(token, _)| token));
-    let rows: Vec<SettledRow> = sqlx::query_as(sql::SETTLE)
+    let query = sqlx::query_as(sql::SETTLE)
         .bind(tokens.jobs)
         .bind(tokens.executions)
         .bind(tokens.performed_at)
@@ -71,15 +75,16 @@ pub(crate) async fn settle(
         .bind(columns.events)
         .bind(columns.backtraces)
         .bind(columns.seconds)
-        .bind(process.as_uuid())
-        .fetch_all(pool)
-        .await
-        .map_err(store_error)?;
-    let written: HashMap<Uuid, bool> = rows.into_iter().map(|row| (row.id, row.written)).collect();
+        .bind(process.as_uuid());
+    let rows: Vec<SettledRow> =
+        on(pool, async |connection| query.fetch_all(connection).await).await?;
+    let rows: HashMap<Uuid, SettledRow> =
+        rows.into_iter().map(|row| (row.execution_id, row)).collect();
     Ok(ended
         .iter()
-        .map(|(token, _)| match written.get(&token.job.as_uuid()) {
-            Some(true) => Settled::Written,
+        .map(|(token, _)| match rows.get(&token.execution.as_uuid()) {
+            Some(row) if row.written => Settled::Written,
+            Some(row) if row.blocked => Settled::Blocked,
             _ => Settled::Fenced,
         })
         .collect())
@@ -91,16 +96,29 @@ pub(crate) async fn release(
     unstarted: &[Token],
 ) -> Result<(), StoreError> {
     let tokens = tokens(unstarted.iter());
-    sqlx::query(sql::RELEASE)
+    let query = sqlx::query(sql::RELEASE)
         .bind(tokens.jobs)
         .bind(tokens.executions)
         .bind(tokens.performed_at)
         .bind(tokens.counts)
-        .bind(process.as_uuid())
-        .execute(pool)
-        .await
-        .map_err(store_error)?;
-    Ok(())
+        .bind(process.as_uuid());
+    on(pool, async |connection| query.execute(connection).await.map(drop)).await
+}
+
+/// Runs a statement on a connection of the pool, for a bounded time. A connection that did not answer
+/// is closed: given back, it would keep its place in the pool for as long as TCP hopes.
+async fn on<T>(
+    pool: &PgPool,
+    statement: impl AsyncFnOnce(&mut PgConnection) -> sqlx::Result<T>,
+) -> Result<T, StoreError> {
+    let mut connection = pool.acquire().await.map_err(store_error)?;
+    match tokio::time::timeout(DEADLINE, statement(&mut connection)).await {
+        Ok(done) => done.map_err(store_error),
+        Err(_) => {
+            drop(connection.detach());
+            Err(StoreError::unavailable("the server did not answer in time"))
+        }
+    }
 }
 
 /// Tokens as the columns of a parameter.

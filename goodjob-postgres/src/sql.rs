@@ -20,6 +20,7 @@ statements! {
     UNLOCK = "unlock";
     READOPT = "readopt";
     RESTAMP = "restamp";
+    SWEEP = "sweep";
     HELD_KEYS = "held_keys";
     UNLOCK_KEYS = "unlock_keys";
     END_PREDECESSOR = "end_predecessor";
@@ -48,5 +49,6 @@ statements! {
     LEDGER_ADD = "ledger_add";
     JOBS_EXIST = "jobs_exist";
     MIGRATION_LOCK = "migration_lock";
+    INVALID_INDEXES = "invalid_indexes";
     MIGRATION_UNLOCK = "migration_unlock";
 }

@@ -14,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::error::{ConnectError, store_error};
 use crate::options::PgOptions;
+use crate::rows::Moment;
 use crate::sessions::{Common, Sessions};
 use crate::{claim, enqueue, schema, settle, sql};
 
@@ -122,11 +123,13 @@ impl PgStore {
     fn open_sessions(&self, process: &ProcessRecord) -> Result<Arc<Sessions>, StoreError> {
         let mut slot = self.inner.sessions.lock().unwrap_or_else(PoisonError::into_inner);
         match &*slot {
-            Some(sessions) if sessions.process == process.id => Ok(Arc::clone(sessions)),
-            Some(_) => Err(StoreError::Unfit(
+            Some(sessions) if sessions.process == process.id && !sessions.have_ended() => {
+                Ok(Arc::clone(sessions))
+            }
+            Some(sessions) if !sessions.have_ended() => Err(StoreError::Unfit(
                 "this store serves another process already; make a store for each".to_owned(),
             )),
-            None => {
+            _ => {
                 let inner = &self.inner;
                 let sessions = Arc::new(Sessions::open(Common {
                     options: inner.options.clone(),
@@ -135,6 +138,7 @@ impl PgStore {
                     locks: inner.locks.clone(),
                     signals: inner.signals.clone(),
                     hearing: inner.hearing.clone(),
+                    lock: None,
                 })?);
                 *slot = Some(Arc::clone(&sessions));
                 Ok(sessions)
@@ -164,7 +168,9 @@ impl Store for PgStore {
         // In a task, so that a caller who goes away cannot leave a lock behind a committed end.
         unbroken(async move {
             let settled = settle::settle(&pool, sessions.process, &ended).await?;
-            sessions.unlock(ended.iter().map(|(token, _)| token.job).collect()).await;
+            // A blocked one is still to end, and keeps its lock.
+            let over = ended.iter().zip(&settled).filter(|(_, s)| **s != Settled::Blocked);
+            sessions.unlock(over.map(|((token, _), _)| *token).collect()).await;
             Ok(settled)
         })
         .await
@@ -174,7 +180,7 @@ impl Store for PgStore {
         let (sessions, pool, tokens) = (self.sessions()?, self.pool().clone(), unstarted.to_vec());
         unbroken(async move {
             settle::release(&pool, sessions.process, &tokens).await?;
-            sessions.unlock(tokens.iter().map(|token| token.job).collect::<Vec<JobId>>()).await;
+            sessions.unlock(tokens).await;
             Ok(())
         })
         .await
@@ -186,18 +192,23 @@ impl Store for PgStore {
 
     async fn upcoming(&self, wanted: &Wanted, limit: usize) -> Result<Vec<Timestamp>, StoreError> {
         let (mode, names) = claim::selection(&wanted.queues);
-        sqlx::query_scalar(sql::UPCOMING)
+        let times: Vec<Moment> = sqlx::query_scalar(sql::UPCOMING)
             .bind(&wanted.classes)
             .bind(mode)
             .bind(names)
             .bind(i64::try_from(limit).unwrap_or(i64::MAX))
             .fetch_all(self.pool())
             .await
-            .map_err(store_error)
+            .map_err(store_error)?;
+        Ok(times.into_iter().map(|moment| moment.0).collect())
     }
 
     async fn beat(&self, process: &ProcessRecord) -> Result<Timestamp, StoreError> {
-        self.open_sessions(process)?.beat(process).await
+        let first = self.sessions().is_err();
+        let opened = FirstBeat { store: first.then_some(self) };
+        let now = self.open_sessions(process)?.beat(process).await?;
+        opened.succeeded();
+        Ok(now)
     }
 
     async fn leave(&self, process: &ProcessRecord) -> Result<(), StoreError> {
@@ -239,6 +250,26 @@ impl Notifier for PgStore {
             if to.send(signal).await.is_err() {
                 return;
             }
+        }
+    }
+}
+
+/// Undoes the opening of sessions when the first beat fails or is given up, so that another start can
+/// be tried on the same store.
+struct FirstBeat<'a> {
+    store: Option<&'a PgStore>,
+}
+
+impl FirstBeat<'_> {
+    fn succeeded(mut self) {
+        self.store = None;
+    }
+}
+
+impl Drop for FirstBeat<'_> {
+    fn drop(&mut self) {
+        if let Some(store) = self.store {
+            store.set_sessions(None);
         }
     }
 }

@@ -50,8 +50,8 @@ impl Performer {
         let interruptions = claim.interruptions;
         let outcome = if self.max_interruptions > 0 && interruptions >= self.max_interruptions {
             Outcome::Poisoned { interruptions }
-        } else if self.stopping.is_cancelled() {
-            // Claimed while the shutdown began: dropping the attempt gives it back un-run.
+        } else if self.stopping.is_cancelled() || lost.is_cancelled() {
+            // Claimed while the shutdown began, or lost already: dropping it gives it back un-run.
             return Performed::Unstarted;
         } else {
             let span = tracing::info_span!(

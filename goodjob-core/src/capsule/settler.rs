@@ -18,6 +18,8 @@ const MAX_WAITING: usize = 1_000;
 /// Waits between tries while the store is away.
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+/// Time between tries of an outcome whose row somebody else holds.
+const BLOCKED_PAUSE: Duration = Duration::from_millis(100);
 /// How long outcomes are still tried to be written once the shutdown waits no more.
 const LAST_TRY: Duration = Duration::from_secs(5);
 
@@ -86,7 +88,8 @@ impl Settler {
     pub(crate) fn start(store: Arc<dyn Store>, cut: CancellationToken, slots: usize) -> Self {
         let (messages, inbox) = mpsc::unbounded_channel();
         let room = Arc::new(Semaphore::new(slots + MAX_WAITING));
-        let task = tokio::spawn(Writer { store, cut, last_try: None }.run(inbox));
+        let task =
+            tokio::spawn(Writer { store, cut, last_try: None, blocked: Vec::new() }.run(inbox));
         Self { handle: SettlerHandle { messages, room }, task }
     }
 
@@ -112,34 +115,58 @@ struct Writer {
     cut: CancellationToken,
     /// When to give up; known from the cut on.
     last_try: Option<Instant>,
+    /// Outcomes whose row somebody else holds for now. They hold up no others.
+    blocked: Vec<(Token, Settlement)>,
 }
 
 impl Writer {
     async fn run(mut self, mut inbox: mpsc::UnboundedReceiver<Message>) {
         let mut group = Vec::with_capacity(MAX_GROUP);
-        while inbox.recv_many(&mut group, MAX_GROUP).await > 0 {
-            let (mut ended, mut unstarted) = (Vec::new(), Vec::new());
-            let (mut permits, mut flushes) = (Vec::new(), Vec::new());
-            for message in group.drain(..) {
-                match message {
-                    Message::Ended(Ended::Settle(token, settlement), permit) => {
-                        ended.push((token, settlement));
-                        permits.push(permit);
-                    }
-                    Message::Ended(Ended::Release(token), permit) => {
-                        unstarted.push(token);
-                        permits.push(permit);
-                    }
-                    Message::Flush(answer) => flushes.push(answer),
+        let mut flushes = Vec::new();
+        loop {
+            let closed = tokio::select! {
+                received = inbox.recv_many(&mut group, MAX_GROUP) => received == 0,
+                () = tokio::time::sleep(BLOCKED_PAUSE), if !self.blocked.is_empty() => false,
+            };
+            if closed {
+                break;
+            }
+            self.write(group.drain(..), &mut flushes).await;
+            if self.blocked.is_empty() {
+                for answer in flushes.drain(..) {
+                    // Who has stopped waiting needs no answer.
+                    let _ = answer.send(());
                 }
             }
-            self.settle(&ended).await;
-            self.release(&unstarted).await;
-            for answer in flushes {
-                // Who has stopped waiting needs no answer.
-                let _ = answer.send(());
+        }
+        let mut pause = FIRST_PAUSE;
+        while !self.blocked.is_empty() && self.wait(&mut pause).await {
+            self.write(std::iter::empty(), &mut flushes).await;
+        }
+    }
+
+    async fn write(
+        &mut self,
+        messages: impl Iterator<Item = Message>,
+        flushes: &mut Vec<oneshot::Sender<()>>,
+    ) {
+        let mut ended = std::mem::take(&mut self.blocked);
+        let (mut unstarted, mut permits) = (Vec::new(), Vec::new());
+        for message in messages {
+            match message {
+                Message::Ended(Ended::Settle(token, settlement), permit) => {
+                    ended.push((token, settlement));
+                    permits.push(permit);
+                }
+                Message::Ended(Ended::Release(token), permit) => {
+                    unstarted.push(token);
+                    permits.push(permit);
+                }
+                Message::Flush(answer) => flushes.push(answer),
             }
         }
+        self.settle(&ended).await;
+        self.release(&unstarted).await;
     }
 
     /// Tries until the group is written. An outcome that the store refuses is tried alone, so that
@@ -151,7 +178,11 @@ impl Writer {
         let mut pause = FIRST_PAUSE;
         loop {
             match self.store.settle(ended).await {
-                Ok(settled) => return report(ended, &settled),
+                Ok(settled) => {
+                    let again = ended.iter().zip(&settled).filter(|(_, s)| **s == Settled::Blocked);
+                    self.blocked.extend(again.map(|(end, _)| end.clone()));
+                    return report(ended, &settled);
+                }
                 // What only an operator can mend is held for as long as he may take.
                 Err(error) if error.is_transient() || matches!(error, StoreError::Unfit(_)) => {
                     tracing::warn!(%error, attempts = ended.len(), "outcomes are held until they can be written");
@@ -247,6 +278,7 @@ fn report(ended: &[(Token, Settlement)], settled: &[Settled]) {
                 };
                 tracing::debug!(job = %token.job, execution = %token.execution, fate, "settled");
             }
+            Settled::Blocked => tracing::debug!(job = %token.job, "somebody else holds the row"),
             Settled::Fenced => tracing::warn!(
                 job = %token.job, execution = %token.execution,
                 "another attempt has taken over: this outcome was not written"

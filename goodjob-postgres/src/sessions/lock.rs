@@ -5,17 +5,19 @@
 //! session takes the locks again, with a write, for the attempts that are still current, and the rest
 //! are reported lost (failure model 4.4).
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use goodjob_core::{Claims, Health, JobId, Signal, StoreError, Token, Wanted};
+use goodjob_core::{Claims, Health, LockState, Signal, StoreError, Token, Wanted};
 use sqlx::PgConnection;
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 use uuid::Uuid;
 
-use super::{Common, DEADLINE, FIRST_PAUSE, LockCommand, Reply, connect, jittered, within};
+use super::{
+    Common, DEADLINE, FIRST_PAUSE, LockCommand, Reply, connect, end_predecessor, jittered, within,
+};
 use crate::error::{is_down_for_everyone, is_fatal, store_error};
 use crate::key::advisory_key;
 use crate::options::LockStrategy;
@@ -27,16 +29,26 @@ const WATCH: Duration = Duration::from_secs(1);
 const REST: Duration = Duration::from_secs(15);
 /// How long the session may take to answer such a look.
 const ANSWER: Duration = Duration::from_secs(2);
+/// Time between comparisons of the locks held with those that should be.
+const AUDIT: Duration = Duration::from_secs(30);
 /// How long attempts may run without their locks: while the notify session vouches for the process,
 /// since peers then leave them alone, and while nothing does.
 const GRACE_WITH_WITNESS: Duration = Duration::from_secs(30);
 const GRACE_ALONE: Duration = Duration::from_secs(4);
+/// How long, and how often, a lock that is not to be had at once is tried for when it is taken again.
+const READOPTION: Duration = Duration::from_secs(2);
+const READOPTION_PAUSE: Duration = Duration::from_millis(50);
 
 pub(crate) struct LockSession {
     common: Common,
-    /// Attempts whose lock this session holds, or would if it lived.
-    held: HashMap<JobId, Token>,
+    /// Attempts whose lock this session holds, or would if it lived. By attempt and not by job: while
+    /// the end of one attempt waits to be unlocked, the next one at the same job may be held already.
+    held: HashSet<Token>,
     published: watch::Sender<Arc<Vec<Token>>>,
+    /// Looks for jobs that are ours without our knowing still to be made: the server may carry a claim
+    /// through after it was told to end its session.
+    sweeps: u8,
+    audited: Instant,
 }
 
 /// A session that lives.
@@ -47,7 +59,7 @@ struct Live {
 
 impl LockSession {
     pub(crate) fn new(common: Common, published: watch::Sender<Arc<Vec<Token>>>) -> Self {
-        Self { common, held: HashMap::new(), published }
+        Self { common, held: HashSet::new(), published, sweeps: 0, audited: Instant::now() }
     }
 
     /// Serves until the last sender of `inbox` is gone.
@@ -58,6 +70,7 @@ impl LockSession {
                 Err(error) => {
                     tracing::warn!(%error, held = self.held.len(), "the lock session is lost");
                     self.set_health(Health::Unconfirmed);
+                    self.sweeps = 2;
                 }
             }
         }
@@ -71,7 +84,8 @@ impl LockSession {
     ) -> sqlx::Result<()> {
         let mut commands = Vec::new();
         loop {
-            let pause = if self.held.is_empty() { REST } else { WATCH };
+            let at_rest = self.held.is_empty() && self.sweeps == 0;
+            let pause = if at_rest { REST } else { WATCH };
             tokio::select! {
                 received = inbox.recv_many(&mut commands, 64) => if received == 0 { return Ok(()) },
                 () = tokio::time::sleep(pause) => self.look(live).await?,
@@ -90,7 +104,7 @@ impl LockSession {
         while let Some(command) = claims.next() {
             let LockCommand::Claim { wanted, max, reply } = command else { continue };
             match self.try_claim(live, &wanted, max).await {
-                Ok(found) => self.hand_over(live, reply, found).await?,
+                Ok(found) => self.hand_over(reply, found),
                 Err(error) if is_fatal(&error) => {
                     let lost = || StoreError::unavailable("the lock session is lost");
                     let _ = reply.send(Err(lost()));
@@ -98,8 +112,11 @@ impl LockSession {
                     return Err(error);
                 }
                 Err(error) => {
-                    // Locks taken before a statement was cancelled stay held.
+                    // Locks taken before a statement was cancelled stay held, and one whose answer
+                    // could not be read was committed.
+                    self.sweeps = self.sweeps.max(1);
                     self.audit(live).await?;
+                    self.sweep(live).await?;
                     let _ = reply.send(Err(store_error(error)));
                 }
             }
@@ -117,82 +134,93 @@ impl LockSession {
         let (options, process) = (&self.common.options, self.common.process);
         let claiming = claim::claim(connection, options, process, secret, wanted, max);
         let found = within(DEADLINE, claiming).await?;
-        self.held.extend(found.taken.iter().map(|claim| (claim.token.job, claim.token)));
+        self.held.extend(found.taken.iter().map(|claim| claim.token));
         self.publish();
         Ok(found)
     }
 
     /// Answers a claim. If whoever asked is gone, the jobs are given back un-run.
-    async fn hand_over(
-        &mut self,
-        live: &mut Live,
-        reply: Reply<Claims>,
-        found: Claims,
-    ) -> sqlx::Result<()> {
-        let Err(Ok(unwanted)) = reply.send(Ok(found)) else { return Ok(()) };
+    fn hand_over(&mut self, reply: Reply<Claims>, found: Claims) {
+        let Err(Ok(unwanted)) = reply.send(Ok(found)) else { return };
         let tokens: Vec<Token> = unwanted.taken.iter().map(|claim| claim.token).collect();
         if tokens.is_empty() {
-            return Ok(());
+            return;
         }
-        if let Err(error) = release(&self.common.pool, self.common.process, &tokens).await {
-            tracing::warn!(%error, "claimed jobs that nobody waits for are left to the clean-up");
-        }
-        let jobs = tokens.iter().map(|token| token.job).collect();
-        let (done, _) = oneshot::channel();
-        self.unlock(live, vec![LockCommand::Unlock { jobs, done }]).await
+        let common = self.common.clone();
+        tokio::spawn(async move {
+            if let Err(error) = release(&common.pool, common.process, &tokens).await {
+                tracing::warn!(%error, "claimed jobs that nobody waits for are left to the sweep");
+            }
+            common.unlock(tokens).await;
+        });
+        // For those that could not be released.
+        self.sweeps = self.sweeps.max(2);
     }
 
     async fn unlock(&mut self, live: &mut Live, unlocks: Vec<LockCommand>) -> sqlx::Result<()> {
-        let (mut ids, mut waiting) = (Vec::new(), Vec::new());
+        let (mut jobs, mut waiting) = (Vec::new(), Vec::new());
         for command in unlocks {
-            let LockCommand::Unlock { jobs, done } = command else { continue };
+            let LockCommand::Unlock { tokens, done } = command else { continue };
             // What is not held was lost with an earlier session.
-            ids.extend(jobs.iter().filter(|job| self.held.contains_key(job)).map(JobId::as_uuid));
-            waiting.push((jobs, done));
+            let held = tokens.iter().filter(|token| self.held.contains(token));
+            jobs.extend(held.map(|token| token.job.as_uuid()));
+            waiting.push((tokens, done));
         }
         let locked = self.common.options.lock_strategy != LockStrategy::SkipLocked;
-        if locked && !ids.is_empty() {
-            let query = sqlx::query(sql::UNLOCK).bind(ids).execute(&mut live.connection);
-            within(DEADLINE, query).await?;
-        }
-        for (jobs, done) in waiting {
-            self.forget(&jobs);
+        let unlocked = if locked && !jobs.is_empty() {
+            let query = sqlx::query(sql::UNLOCK).bind(jobs).execute(&mut live.connection);
+            within(DEADLINE, query).await.map(drop)
+        } else {
+            Ok(())
+        };
+        // Also after an error: then the locks are gone with the session, or the audit finds them.
+        for (tokens, done) in waiting {
+            self.forget(&tokens);
             let _ = done.send(());
         }
-        Ok(())
+        match unlocked {
+            Err(error) if !is_fatal(&error) => self.audit(live).await,
+            unlocked => unlocked,
+        }
     }
 
-    fn forget(&mut self, jobs: &[JobId]) {
-        for job in jobs {
-            self.held.remove(job);
+    fn forget(&mut self, tokens: &[Token]) {
+        for token in tokens {
+            self.held.remove(token);
         }
         self.publish();
         self.common.locks.send_if_modified(|state| {
             let before = state.lost.len();
             if before > 0 {
-                Arc::make_mut(&mut state.lost).retain(|token| !jobs.contains(&token.job));
+                Arc::make_mut(&mut state.lost).retain(|token| !tokens.contains(token));
             }
             state.lost.len() != before
         });
     }
 
-    /// Asks whether the session lives and is still the same.
+    /// Asks whether the session lives and is still the same, and does what is due on it.
     async fn look(&mut self, live: &mut Live) -> sqlx::Result<()> {
         let query = sqlx::query_as(sql::SESSION_CHECK).bind(&live.secret);
         let (same, read_only): (bool, bool) =
             within(ANSWER, query.fetch_one(&mut live.connection)).await?;
-        match same && !read_only {
-            true => Ok(()),
-            false => {
-                Err(sqlx::Error::Protocol("the session was swapped, or the server demoted".into()))
-            }
+        if !same || read_only {
+            let reason = "the session was swapped, or the server demoted";
+            return Err(sqlx::Error::Protocol(reason.to_owned()));
         }
+        if self.audited.elapsed() > AUDIT {
+            self.audit(live).await?;
+        }
+        self.sweep(live).await
     }
 
     /// Compares the locks that the session holds with those it should, and unlocks the surplus.
     async fn audit(&mut self, live: &mut Live) -> sqlx::Result<()> {
-        let expected: HashSet<i64> =
-            self.held.keys().map(|job| advisory_key(&format!("good_jobs-{job}"))).collect();
+        self.audited = Instant::now();
+        let expected: HashSet<i64> = self
+            .held
+            .iter()
+            .map(|token| advisory_key(&format!("good_jobs-{}", token.job)))
+            .collect();
         let query = sqlx::query_scalar(sql::HELD_KEYS).fetch_all(&mut live.connection);
         let held: Vec<i64> = within(DEADLINE, query).await?;
         let surplus: Vec<i64> = held.into_iter().filter(|key| !expected.contains(key)).collect();
@@ -207,53 +235,96 @@ impl LockSession {
         Ok(())
     }
 
-    /// A live session whose locks are in order; `None` when the inbox closed first. Meanwhile claims
-    /// are refused and unlocks granted, since a dead session holds no lock.
+    /// Gives back jobs that this process owns without knowing it, if there is reason to look for some.
+    /// Only this session may: it alone knows every claim that was answered.
+    async fn sweep(&mut self, live: &mut Live) -> sqlx::Result<()> {
+        if self.sweeps == 0 {
+            return Ok(());
+        }
+        let lost = Arc::clone(&self.common.locks.borrow().lost);
+        let known: Vec<Uuid> =
+            self.held.iter().chain(lost.iter()).map(|token| token.job.as_uuid()).collect();
+        let query = sqlx::query_as(sql::SWEEP).bind(self.common.process.as_uuid()).bind(known);
+        let (released, _): (i64, i64) =
+            within(DEADLINE, query.fetch_one(&mut live.connection)).await?;
+        self.sweeps -= 1;
+        if released > 0 {
+            tracing::warn!(jobs = released, "gave back jobs whose claim had got no answer");
+        }
+        Ok(())
+    }
+
+    /// A live session whose locks are in order; `None` when the inbox closed first.
     async fn connected(&mut self, inbox: &mut mpsc::Receiver<LockCommand>) -> Option<Live> {
         let mut pause = FIRST_PAUSE;
         // While the server refuses everybody, nobody else can take our jobs.
         let mut unguarded_since = Instant::now();
         loop {
-            let name = format!("goodjob lock {}", self.common.process);
-            let opened = tokio::select! {
-                opened = self.open(&name) => opened,
-                () = refuse_all(inbox) => return None,
+            let (options, process) = (self.common.options.clone(), self.common.process);
+            let opening = async move {
+                let (connection, secret) =
+                    connect(&options, &format!("goodjob lock {process}")).await?;
+                Ok(Live { connection, secret })
+            };
+            let opened = match self.meanwhile(opening, unguarded_since, inbox).await? {
+                Ok(live) => self.take_over(live).await,
+                Err(error) => Err(error),
             };
             match opened {
                 Ok(live) => return Some(live),
                 Err(error) => {
                     tracing::warn!(%error, "the lock session cannot be opened");
-                    if is_down_for_everyone(&error) {
+                    if is_down_for_everyone(&error, &self.common.options) {
                         unguarded_since = Instant::now();
                     }
                 }
             }
+            let resting = tokio::time::sleep(jittered(&mut pause));
+            self.meanwhile(resting, unguarded_since, inbox).await?;
+        }
+    }
+
+    /// Waits for `work` while there is no session: claims are refused, unlocks granted, since a dead
+    /// session holds no lock, and attempts whose grace ends are told. `None` when the inbox closed.
+    async fn meanwhile<T>(
+        &mut self,
+        work: impl Future<Output = T>,
+        unguarded_since: Instant,
+        inbox: &mut mpsc::Receiver<LockCommand>,
+    ) -> Option<T> {
+        tokio::pin!(work);
+        loop {
             let grace =
                 if *self.common.hearing.borrow() { GRACE_WITH_WITNESS } else { GRACE_ALONE };
             if unguarded_since.elapsed() > grace && !self.held.is_empty() {
                 self.set_health(Health::Lost);
             }
-            let until = Instant::now() + jittered(&mut pause);
-            while let Ok(command) = tokio::time::timeout_at(until, inbox.recv()).await {
-                self.answer_without_session(command?);
+            tokio::select! {
+                done = &mut work => return Some(done),
+                command = inbox.recv() => self.answer_without_session(command?),
+                () = tokio::time::sleep(WATCH) => {}
             }
         }
     }
 
-    async fn open(&mut self, name: &str) -> sqlx::Result<Live> {
-        let (connection, secret) = connect(&self.common.options, name).await?;
-        let mut live = Live { connection, secret };
-        let mut lost = HashSet::new();
-        if !self.held.is_empty() {
-            lost = self.readopt(&mut live).await?;
+    /// Makes a new session the one that holds the locks.
+    async fn take_over(&mut self, mut live: Live) -> sqlx::Result<Live> {
+        if !self.held.is_empty() || self.sweeps > 0 {
+            end_predecessor(&mut live.connection).await?;
         }
+        let lost = match self.held.is_empty() {
+            true => HashSet::new(),
+            false => self.readopt(&mut live).await?,
+        };
         if !lost.is_empty() {
             tracing::error!(jobs = lost.len(), "attempts lost their lock and are told to stop");
         }
-        self.common.locks.send_replace(goodjob_core::LockState {
-            health: Health::Confirmed,
-            lost: Arc::new(lost),
+        self.common.locks.send_modify(|state| {
+            // What was lost before and has not ended yet stays lost.
+            let lost = lost.into_iter().chain(state.lost.iter().copied()).collect();
+            *state = LockState { health: Health::Confirmed, lost: Arc::new(lost) };
         });
+        self.sweep(&mut live).await?;
         // Jobs may have come while nothing was claimed. Nobody listening is fine.
         let _ = self.common.signals.send(Signal::Resync);
         Ok(live)
@@ -261,36 +332,56 @@ impl LockSession {
 
     /// Takes the locks of running attempts again; returns those that are not to be had.
     async fn readopt(&mut self, live: &mut Live) -> sqlx::Result<HashSet<Token>> {
-        let query = sqlx::query(sql::END_PREDECESSOR).execute(&mut live.connection);
-        within(DEADLINE, query).await?;
-        let running = tokens(self.held.values());
-        let query = sqlx::query_scalar(sql::READOPT)
-            .bind(running.jobs)
-            .bind(running.performed_at)
-            .bind(running.counts)
-            .bind(self.common.process.as_uuid())
-            .bind(self.common.options.lock_strategy.code())
-            .fetch_all(&mut live.connection);
-        let confirmed: Vec<Uuid> = within(DEADLINE, query).await?;
-        let confirmed: HashSet<JobId> = confirmed.into_iter().map(JobId::from).collect();
+        let deadline = Instant::now() + READOPTION;
+        let mut open: HashSet<Token> = self.held.clone();
+        let mut confirmed = HashSet::new();
+        loop {
+            let answer = self.try_readopt(live, &open).await?;
+            let taken: HashSet<Uuid> =
+                answer.iter().filter(|(_, locked)| *locked).map(|(id, _)| *id).collect();
+            let current: HashSet<Uuid> = answer.into_iter().map(|(id, _)| id).collect();
+            let is_in =
+                |ids: &HashSet<Uuid>, token: &Token| ids.contains(&token.execution.as_uuid());
+            confirmed.extend(open.iter().filter(|token| is_in(&taken, token)).copied());
+            // Current, but its row or lock is in somebody's hands: perhaps only for a moment.
+            open.retain(|token| is_in(&current, token) && !is_in(&taken, token));
+            if open.is_empty() || Instant::now() > deadline {
+                break;
+            }
+            tokio::time::sleep(READOPTION_PAUSE).await;
+        }
         tracing::info!(
             confirmed = confirmed.len(),
             of = self.held.len(),
             "took the locks of running jobs again"
         );
-        let (held, lost) = std::mem::take(&mut self.held)
-            .into_iter()
-            .partition(|(job, _)| confirmed.contains(job));
-        self.held = held;
-        let lost: HashMap<JobId, Token> = lost;
+        let lost = self.held.difference(&confirmed).copied().collect();
+        self.held = confirmed;
         self.publish();
-        Ok(lost.into_values().collect())
+        Ok(lost)
+    }
+
+    async fn try_readopt(
+        &self,
+        live: &mut Live,
+        attempts: &HashSet<Token>,
+    ) -> sqlx::Result<Vec<(Uuid, bool)>> {
+        let running = tokens(attempts.iter());
+        let query = sqlx::query_as(sql::READOPT)
+            .bind(running.jobs)
+            .bind(running.executions)
+            .bind(running.performed_at)
+            .bind(running.counts)
+            .bind(self.common.process.as_uuid())
+            .bind(self.common.options.lock_strategy.code())
+            .fetch_all(&mut live.connection);
+        within(DEADLINE, query).await
     }
 
     fn answer_without_session(&mut self, command: LockCommand) {
         match command {
-            LockCommand::Unlock { jobs, done } => {
-                self.forget(&jobs);
+            LockCommand::Unlock { tokens, done } => {
+                self.forget(&tokens);
                 let _ = done.send(());
             }
             claim @ LockCommand::Claim { .. } => {
@@ -308,19 +399,12 @@ impl LockSession {
     }
 
     fn publish(&self) {
-        self.published.send_replace(Arc::new(self.held.values().copied().collect()));
+        self.published.send_replace(Arc::new(self.held.iter().copied().collect()));
     }
 }
 
 fn refuse(command: LockCommand, error: StoreError) {
     if let LockCommand::Claim { reply, .. } = command {
         let _ = reply.send(Err(error));
-    }
-}
-
-/// Ends when the inbox is closed. Commands stay in it until the session is open or known not to be.
-async fn refuse_all(inbox: &mut mpsc::Receiver<LockCommand>) {
-    while !inbox.is_closed() {
-        tokio::time::sleep(Duration::from_millis(100)).await;
     }
 }

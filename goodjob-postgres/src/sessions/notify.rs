@@ -12,7 +12,9 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
 use super::peers::Peers;
-use super::{Common, DEADLINE, FIRST_PAUSE, NotifyCommand, jittered, set_up, within};
+use super::{
+    Common, DEADLINE, FIRST_PAUSE, NotifyCommand, end_predecessor, jittered, set_up, within,
+};
 use crate::error::{is_fatal, store_error};
 use crate::settle::tokens;
 use crate::{process, sql};
@@ -37,6 +39,8 @@ pub(crate) struct NotifySession {
 struct Live {
     listener: PgListener,
     pool: PgPool,
+    /// Whether it has the process lock, which a predecessor may hold for a moment.
+    process_lock: bool,
 }
 
 impl Live {
@@ -127,7 +131,7 @@ impl NotifySession {
                 },
                 _ = looks.tick() => {
                     self.beat_for_the_silent(live).await?;
-                    within(DEADLINE, self.peers.look(&mut live.listener)).await?;
+                    self.look(live).await?;
                 }
             }
         }
@@ -143,20 +147,17 @@ impl NotifySession {
             .max_lifetime(None)
             .test_before_acquire(false)
             .after_connect(|connection, _| Box::pin(async { set_up(connection).await.map(drop) }))
-            .connect_with(connect)
-            .await?;
-        let mut listener = PgListener::connect_with(&pool).await?;
+            .connect_with(connect);
+        let pool = within(DEADLINE, pool).await?;
+        let mut listener = within(DEADLINE, PgListener::connect_with(&pool)).await?;
         listener.eager_reconnect(false);
         // A session that lingers on the server would keep the process lock from its successor.
-        sqlx::query(sql::END_PREDECESSOR).execute(&mut listener).await?;
-        sqlx::query(sql::PROCESS_LOCK)
-            .bind(self.common.process.as_uuid())
-            .execute(&mut listener)
-            .await?;
+        end_predecessor(&mut listener).await?;
+        let process_lock = self.take_process_lock(&mut listener).await?;
         if self.common.options.listen {
-            listener.listen(CHANNEL).await?;
+            within(DEADLINE, listener.listen(CHANNEL)).await?;
         }
-        Ok(Live { listener, pool })
+        Ok(Live { listener, pool, process_lock })
     }
 
     fn heard(&self, payload: &str) {
@@ -167,14 +168,14 @@ impl NotifySession {
         }
     }
 
-    async fn beat(&mut self, live: &mut Live, state: Value) -> sqlx::Result<Timestamp> {
+    async fn beat(&mut self, live: &mut Live, state: Value) -> sqlx::Result<(Timestamp, Instant)> {
         self.last_beat = Some((state.clone(), Instant::now()));
         let beating = sqlx::query_as(sql::BEAT)
             .bind(self.common.process.as_uuid())
             .bind(state)
             .fetch_one(&mut live.listener);
         let (now, _born): (Timestamp, bool) = within(DEADLINE, beating).await?;
-        Ok(now)
+        Ok((now, Instant::now()))
     }
 
     /// Beats in the name of a process whose runtime is blocked by its own jobs: it lives, it is only
@@ -195,9 +196,25 @@ impl NotifySession {
 
     /// What is done with each beat besides: our own jobs, then those of the dead.
     async fn keep_up(&mut self, live: &mut Live) -> sqlx::Result<()> {
-        self.restamp(live).await?;
-        within(DEADLINE, self.peers.look(&mut live.listener)).await?;
-        within(DEADLINE, self.peers.free_ghosts(&mut live.listener)).await
+        let restamped = self.restamp(live).await;
+        survived("stamping running jobs", restamped)?;
+        self.look(live).await?;
+        let freed = within(DEADLINE, self.peers.free_ghosts(&mut live.listener)).await;
+        survived("freeing jobs without an owner", freed)
+    }
+
+    /// Looks at the peers. What goes wrong with them must not cost this process its own session.
+    async fn look(&mut self, live: &mut Live) -> sqlx::Result<()> {
+        if !live.process_lock {
+            live.process_lock = self.take_process_lock(&mut live.listener).await?;
+        }
+        let looked = within(DEADLINE, self.peers.look(&mut live.listener)).await;
+        survived("looking at the other processes", looked)
+    }
+
+    async fn take_process_lock(&self, listener: &mut PgListener) -> sqlx::Result<bool> {
+        let query = sqlx::query_scalar(sql::PROCESS_LOCK).bind(self.common.process.as_uuid());
+        within(DEADLINE, query.fetch_one(listener)).await
     }
 
     /// Somebody's clean-up may have taken this process for dead while it was not looking.
@@ -246,6 +263,18 @@ impl NotifySession {
                 Err(mpsc::error::TryRecvError::Disconnected) => return true,
             }
         }
+    }
+}
+
+/// Lets an error of the upkeep pass unless the session itself is gone. A statement that was given up
+/// half-way has left the session in the middle of its answer: that is the end of it, too.
+fn survived(what: &str, done: sqlx::Result<()>) -> sqlx::Result<()> {
+    match done {
+        Err(error) if !is_fatal(&error) => {
+            tracing::warn!(%error, "{what} failed");
+            Ok(())
+        }
+        done => done,
     }
 }
 

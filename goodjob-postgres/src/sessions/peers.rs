@@ -47,12 +47,11 @@ impl Peers {
         self.silent.retain(|id, _| peers.iter().any(|peer| peer.id == *id && !peer.locks_held));
         let dead: Vec<Uuid> =
             peers.iter().filter(|peer| self.is_dead(peer)).map(|peer| peer.id).collect();
-        if dead.is_empty() {
-            return Ok(());
+        for process in dead {
+            let (freed, _): (i64, i64) =
+                sqlx::query_as(sql::REAP).bind(process).fetch_one(&mut *session).await?;
+            tracing::warn!(%process, jobs = freed, "freed the jobs of a dead process");
         }
-        let (freed, _): (i64, i64) =
-            sqlx::query_as(sql::REAP).bind(&dead).fetch_one(session).await?;
-        tracing::warn!(processes = ?dead, jobs = freed, "freed the jobs of dead processes");
         Ok(())
     }
 

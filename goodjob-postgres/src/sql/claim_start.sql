@@ -4,7 +4,8 @@
 -- next to an updated table it may run twice for a row and leak a lock (wire contract F5, failure model
 -- M7). One UPDATE and not two, because each one enters the row into a dozen indexes again.
 -- A row whose `performed_at` was set belonged to an attempt that vanished: its execution is closed as
--- the gem closes it, and the vanished attempts in a row are counted for the poison limit.
+-- the gem closes it, and the vanished attempts in a row are counted for the poison limit. Their text is
+-- matched from its start: a poisoned job's own error quotes it.
 -- The outer join brings `contended` back even when nothing was taken. It counts the candidates without
 -- an owner whose lock was held all the same: somebody is just taking or ending them. After a full catch
 -- it stays 0, so that no further row is pulled for it.
@@ -32,11 +33,11 @@
   SELECT c.id, greatest(1, count(*)) AS times
   FROM claimed c JOIN good_job_executions e ON e.active_job_id = c.id
   WHERE c.before IS NOT NULL
-    AND (e.finished_at IS NULL OR e.error_event = 0 AND e.error LIKE '%Interrupted after starting perform at%')
+    AND (e.finished_at IS NULL OR e.error_event = 0 AND e.error LIKE 'GoodJob::Interrupt%: Interrupted after starting perform at%')
     AND NOT EXISTS (
       SELECT FROM good_job_executions x
       WHERE x.active_job_id = c.id AND x.created_at >= e.created_at AND x.finished_at IS NOT NULL
-        AND (x.error_event = 0 AND x.error LIKE '%Interrupted after starting perform at%') IS NOT TRUE)
+        AND (x.error_event = 0 AND x.error LIKE 'GoodJob::Interrupt%: Interrupted after starting perform at%') IS NOT TRUE)
   GROUP BY c.id
 ), started AS (
   INSERT INTO good_job_executions (id, created_at, updated_at, active_job_id, job_class, queue_name,

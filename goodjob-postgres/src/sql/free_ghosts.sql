@@ -4,10 +4,10 @@ WITH ghosts AS MATERIALIZED (
   SELECT j.id FROM good_jobs j
   WHERE j.locked_by_id IS NOT NULL AND j.finished_at IS NULL
     AND NOT EXISTS (SELECT FROM good_job_processes p WHERE p.id = j.locked_by_id)
-    AND NOT EXISTS (SELECT FROM pg_locks l WHERE l.locktype = 'advisory' AND l.objsubid = 1
-                    AND ((l.classid::bigint << 32) | l.objid::bigint) =
-                        ('x' || substr(md5('good_jobs-' || j.id::text), 1, 16))::bit(64)::bigint)
-    AND j.locked_at < now() - CASE WHEN j.lock_type IN (0, 2) THEN interval '15 seconds'
+    AND ('x' || substr(md5('good_jobs-' || j.id::text), 1, 16))::bit(64)::bigint
+        NOT IN (SELECT (classid::bigint << 32) | objid::bigint FROM pg_locks
+                WHERE locktype = 'advisory' AND objsubid = 1)
+    AND COALESCE(j.locked_at, j.performed_at, j.updated_at) < now() - CASE WHEN j.lock_type IN (0, 2) THEN interval '15 seconds'
                                    ELSE interval '5 minutes' END
   ORDER BY j.id
   FOR NO KEY UPDATE SKIP LOCKED
@@ -18,4 +18,5 @@ WITH ghosts AS MATERIALIZED (
 )
 SELECT (SELECT count(*) FROM freed) AS freed,
        count(pg_notify('good_job', jsonb_build_object('queue_name', queue_name)::text)) AS sent
-FROM (SELECT DISTINCT queue_name FROM freed) AS queues;
+FROM (SELECT DISTINCT queue_name FROM freed
+      WHERE octet_length(COALESCE(queue_name, '')) < 1000) AS queues;

@@ -4,7 +4,8 @@
 -- so that the same statement is right for `timestamp` and `timestamptz` columns and on a caller's
 -- connection whose TimeZone is not UTC: times are written as UTC text with an offset, which the first
 -- type ignores and the second one heeds. "Now" is the server's, at the start of this statement.
--- NOTIFY leaves with the commit, once per queue and time. A job without `notify` is left to the polls.
+-- NOTIFY leaves with the commit, once per queue and time. A job without `notify` is left to the polls,
+-- and so is one whose queue's name would not fit into a payload.
 WITH given AS MATERIALIZED (
   SELECT n, job,
          statement_timestamp() AS at,
@@ -32,7 +33,7 @@ WITH given AS MATERIALIZED (
            to_char(date_trunc('milliseconds', due) AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"'))
          || CASE WHEN count(*) > 1 THEN jsonb_build_object('count', count(*)) ELSE '{}' END)::text) AS sent
   FROM timed JOIN inserted ON inserted.id = (job->>'id')::uuid
-  WHERE COALESCE((job->>'notify')::boolean, true)
+  WHERE COALESCE((job->>'notify')::boolean, true) AND octet_length(job->>'queue_name') < 1000
   GROUP BY job->>'queue_name', due
 )
 SELECT id, (SELECT count(sent) FROM notices) AS sent FROM inserted;

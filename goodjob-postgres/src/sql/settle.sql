@@ -1,7 +1,9 @@
 -- Writes how attempts ended, each only while it is the current one (the fence: the row still carries
--- the attempt's `performed_at` and count, and no other process owns it). Rows are locked in id order,
--- so that two settlers cannot deadlock.
+-- the attempt's `performed_at` and count, and no other process owns it). Every join is by the attempt,
+-- not the job: an attempt that was fenced off and its successor may end in one statement.
 --
+-- Nobody is waited for: a row that somebody else has locked is reported as blocked, to be tried again,
+-- and does not hold up the others. Rows are locked in id order all the same.
 -- Repeating the statement writes nothing twice: an attempt whose execution is finished is passed over.
 -- It then counts as written if its execution says so, unless it was closed as interrupted by the next
 -- attempt: that is how an outcome whose commit was in doubt is told from one that was fenced off.
@@ -12,15 +14,21 @@ WITH ended AS MATERIALIZED (
                        $7::jsonb[], $8::text[], $9::smallint[], $10::jsonb[], $11::float8[])
     AS d(id, execution_id, performed_at, executions_count, fate, wait, payload, error, error_event,
          backtrace, seconds)
-), present AS MATERIALIZED (
-  SELECT g.id
-  FROM good_jobs g JOIN ended d ON d.id = g.id
+), present_now AS MATERIALIZED (
+  SELECT d.execution_id, d.id
+  FROM ended d JOIN good_jobs g ON g.id = d.id
   WHERE g.performed_at = d.performed_at AND g.executions_count = d.executions_count
     AND (g.locked_by_id = $12::uuid OR g.locked_by_id IS NULL)
     AND NOT EXISTS (SELECT FROM good_job_executions x
                     WHERE x.id = d.execution_id AND x.finished_at IS NOT NULL)
+), present AS MATERIALIZED (
+  SELECT d.execution_id, g.id
+  FROM good_jobs g JOIN ended d ON d.id = g.id
+  WHERE d.execution_id IN (SELECT execution_id FROM present_now)
+    AND g.performed_at = d.performed_at AND g.executions_count = d.executions_count
+    AND (g.locked_by_id = $12::uuid OR g.locked_by_id IS NULL)
   ORDER BY g.id
-  FOR NO KEY UPDATE OF g
+  FOR NO KEY UPDATE OF g SKIP LOCKED
 ), settled AS (
   UPDATE good_jobs g SET
     finished_at = CASE WHEN d.fate IN ('succeed', 'discard') THEN now() ELSE g.finished_at END,
@@ -29,32 +37,41 @@ WITH ended AS MATERIALIZED (
     scheduled_at = CASE WHEN d.fate = 'retry' AND g.finished_at IS NULL
                         THEN now() + make_interval(secs => d.wait) ELSE g.scheduled_at END,
     serialized_params = CASE WHEN d.fate = 'retry' AND g.finished_at IS NULL
-                             THEN g.serialized_params || d.payload ELSE g.serialized_params END,
+                             THEN CASE WHEN jsonb_typeof(g.serialized_params) = 'object'
+                                       THEN g.serialized_params || d.payload ELSE d.payload END
+                             ELSE g.serialized_params END,
     error = CASE WHEN g.finished_at IS NULL THEN d.error ELSE COALESCE(d.error, g.error) END,
     error_event = CASE WHEN g.finished_at IS NULL THEN d.error_event
                        ELSE COALESCE(d.error_event, g.error_event) END,
     locked_by_id = NULL, locked_at = NULL, lock_type = NULL, updated_at = now()
-  FROM present p JOIN ended d ON d.id = p.id
+  FROM present p JOIN ended d ON d.execution_id = p.execution_id
   WHERE g.id = p.id
-  RETURNING g.id, g.queue_name, g.finished_at, g.scheduled_at
+  RETURNING d.execution_id, g.queue_name, g.finished_at, g.scheduled_at
 ), closed AS (
   UPDATE good_job_executions x SET
     finished_at = now(), duration = make_interval(secs => d.seconds), error = d.error,
     error_event = d.error_event, updated_at = now(),
     error_backtrace = CASE WHEN d.error IS NOT NULL
                            THEN ARRAY(SELECT jsonb_array_elements_text(d.backtrace)) END
-  FROM ended d JOIN settled s ON s.id = d.id
+  FROM ended d JOIN settled s ON s.execution_id = d.execution_id
   WHERE x.id = d.execution_id
 ), notices AS (
   SELECT pg_notify('good_job', jsonb_build_object('queue_name', queue_name, 'scheduled_at',
            to_char(date_trunc('milliseconds', scheduled_at), 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"'))::text) AS sent
-  FROM settled WHERE finished_at IS NULL
+  FROM settled
+  -- A payload has to be shorter than 8,000 bytes; the job of such a queue is left to the polls.
+  WHERE finished_at IS NULL AND octet_length(COALESCE(queue_name, '')) < 1000
 )
-SELECT d.id,
-       s.id IS NOT NULL
+SELECT d.execution_id,
+       s.execution_id IS NOT NULL
          OR COALESCE(x.finished_at IS NOT NULL
-                     AND (x.error_event = 0 AND x.error LIKE '%Interrupted after%') IS NOT TRUE, false) AS written,
+                     AND (x.error_event = 0
+                          AND x.error LIKE 'GoodJob::Interrupt%: Interrupted after starting perform at%')
+                         IS NOT TRUE, false) AS written,
+       n.execution_id IS NOT NULL AND p.execution_id IS NULL AS blocked,
        (SELECT count(sent) FROM notices) AS sent
 FROM ended d
-LEFT JOIN settled s ON s.id = d.id
+LEFT JOIN present_now n ON n.execution_id = d.execution_id
+LEFT JOIN present p ON p.execution_id = d.execution_id
+LEFT JOIN settled s ON s.execution_id = d.execution_id
 LEFT JOIN good_job_executions x ON x.id = d.execution_id;
