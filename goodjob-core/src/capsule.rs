@@ -2,15 +2,14 @@
 //! the heartbeat. Starts and stops them in order.
 
 mod attempt;
+mod heart;
 mod panics;
 mod performer;
 mod poller;
-mod process;
 mod scheduler;
 mod settler;
 mod timetable;
 
-pub use process::{HostIdentity, PoolReport, ProcessRecord};
 pub use scheduler::PoolState;
 
 use std::fmt;
@@ -29,8 +28,8 @@ use crate::ids::{JobId, ProcessId};
 use crate::job::Handlers;
 use crate::notifier::{Notifier, Signal};
 use crate::store::{Store, StoreError, Wanted};
+use heart::Heart;
 use performer::Performer;
-use process::Heart;
 use scheduler::{Scheduler, Wake};
 use settler::{Backlog, Settler};
 
@@ -45,7 +44,7 @@ pub struct Capsule {
 
 struct Inner {
     process: ProcessId,
-    pools: Vec<(Wanted, mpsc::UnboundedSender<Wake>, watch::Receiver<PoolState>)>,
+    pools: Vec<PoolHandle>,
     /// No new work.
     stop: CancellationToken,
     /// No more waiting for running work.
@@ -54,6 +53,14 @@ struct Inner {
     /// The end of the task that owns all others. That is a task of its own, and not a part of
     /// [`Capsule::shutdown`], so that it goes on when nobody waits for it.
     ended: Shared<BoxFuture<'static, Drained>>,
+}
+
+/// A pool as the capsule holds it.
+#[derive(Clone)]
+struct PoolHandle {
+    wanted: Wanted,
+    wake: mpsc::UnboundedSender<Wake>,
+    state: watch::Receiver<PoolState>,
 }
 
 /// In the order in which they end.
@@ -149,7 +156,7 @@ impl Capsule {
                 state,
             );
             schedulers.spawn(scheduler.run(stop.clone(), cut.clone()));
-            pools.push((wanted, wake, report));
+            pools.push(PoolHandle { wanted, wake, state: report });
         }
 
         let (heard, signals) = mpsc::channel(256);
@@ -177,7 +184,7 @@ impl Capsule {
     /// What each pool is doing, in the order of the configuration.
     #[must_use]
     pub fn pools(&self) -> Vec<PoolState> {
-        self.inner.pools.iter().map(|(_, _, state)| state.borrow().clone()).collect()
+        self.inner.pools.iter().map(|pool| pool.state.borrow().clone()).collect()
     }
 
     /// Whether a shutdown has begun.
@@ -208,10 +215,10 @@ impl Capsule {
             // An outcome that is not written yet may make its job due again.
             self.inner.backlog.written().await;
             let performed = self.performed();
-            for (_, wake, _) in &self.inner.pools {
+            for pool in &self.inner.pools {
                 let (answer, heard) = oneshot::channel();
                 // A pool that has stopped drops the question: it will find nothing more.
-                let _ = wake.send(Wake::Ask(answer));
+                let _ = pool.wake.send(Wake::Ask(answer));
                 let _ = heard.await;
             }
             self.inner.backlog.written().await;
@@ -267,12 +274,9 @@ impl fmt::Debug for Capsule {
 
 /// Passes each notice on to every pool that wants its queue. The gem stops at the first pool that
 /// takes it; telling all costs a search that finds nothing, and needs no answer from a busy pool.
-async fn route(
-    mut signals: mpsc::Receiver<Signal>,
-    pools: Vec<(Wanted, mpsc::UnboundedSender<Wake>, watch::Receiver<PoolState>)>,
-) {
+async fn route(mut signals: mpsc::Receiver<Signal>, pools: Vec<PoolHandle>) {
     while let Some(signal) = signals.recv().await {
-        for (wanted, wake, _) in &pools {
+        for PoolHandle { wanted, wake, .. } in &pools {
             let message = match &signal {
                 Signal::Resync => Wake::Resync,
                 Signal::Notice(notice) => {

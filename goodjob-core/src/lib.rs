@@ -18,13 +18,14 @@
 //! | `capsule/settler.rs` | the decision is written, in groups, and the lock released |
 //!
 //! Beside it stand `queue.rs` (which queues a pool takes), `capsule/timetable.rs` (future jobs),
-//! `capsule/process.rs` (the heartbeat) and `store/memory.rs` (a store to test with and to read).
+//! `capsule/heart.rs` (the heartbeat) and `store/memory.rs` (a store to test with and to read).
 //! This crate knows no SQL and no HTTP; a backend implements [`Store`] and [`Notifier`].
 
 mod adapter;
 mod capsule;
 mod clock;
 mod config;
+mod host;
 mod ids;
 mod job;
 mod notifier;
@@ -32,12 +33,13 @@ mod queue;
 mod store;
 
 pub use adapter::{Adapter, Enqueue};
-pub use capsule::{Capsule, Drained, HostIdentity, PoolReport, PoolState, ProcessRecord};
+pub use capsule::{Capsule, Drained, PoolState};
 pub use clock::{Clock, Timestamp};
 pub use config::{
     Config, DEFAULT_CANCEL_GRACE, DEFAULT_HEARTBEAT, DEFAULT_MAX_CACHE, DEFAULT_MAX_INTERRUPTIONS,
     DEFAULT_MAX_THREADS, DEFAULT_POLL_INTERVAL, Shutdown,
 };
+pub use host::HostIdentity;
 pub use ids::{ExecutionId, JobId, ProcessId};
 pub use job::{
     Arguments, ArgumentsError, Backoff, BareContext, BoxError, Context, Decision, Due,
@@ -49,6 +51,6 @@ pub use notifier::{CHANNEL, Notice, NoticeError, Notifier, Signal};
 pub use queue::{Pool, Pools, QueueSelector, QueueStringError};
 pub use store::{
     Claim, Claims, ErrorEvent, ExecutionRecord, Fate, Health, Inserted, Inspect, JobRecord,
-    JobState, LockState, MemoryStore, Outcome, Settled, Settlement, Store, StoreError, Token,
-    Wanted, settle,
+    JobState, LockState, MemoryStore, Outcome, PoolReport, ProcessRecord, Settled, Settlement,
+    Store, StoreError, Token, Wanted, settle,
 };

@@ -3,18 +3,19 @@
 
 mod claim;
 mod memory;
+mod process;
 mod record;
 mod settle;
 
 pub use claim::{Claim, Claims, Health, LockState, Token};
 pub use memory::MemoryStore;
+pub use process::{PoolReport, ProcessRecord};
 pub use record::{ErrorEvent, ExecutionRecord, JobRecord, JobState};
 pub use settle::{Fate, Outcome, Settlement, settle};
 
 use async_trait::async_trait;
 use tokio::sync::watch;
 
-use crate::capsule::ProcessRecord;
 use crate::clock::Timestamp;
 use crate::ids::JobId;
 use crate::job::{BoxError, NewJob};

@@ -5,6 +5,7 @@ use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
 
+use chrono::TimeDelta;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
@@ -24,6 +25,9 @@ use crate::store::{Claims, Health, LockState, Store, StoreError, Token, Wanted};
 const FIRST_PAUSE: Duration = Duration::from_millis(30);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 const LONGEST_CONTENDED: Duration = Duration::from_millis(500);
+
+/// A notice for a time no further ahead is taken for one for now.
+const NOW: TimeDelta = TimeDelta::milliseconds(50);
 
 /// A reason to look for jobs.
 #[derive(Debug)]
@@ -201,14 +205,21 @@ impl Scheduler {
 
     fn handle(&mut self, event: Event) {
         match event {
-            Event::Woken(Wake::At(at)) if at > self.clock.now() => self.timetable.insert(at),
+            Event::Woken(Wake::At(at)) => {
+                let ahead = at - self.clock.now();
+                if ahead > TimeDelta::zero() {
+                    self.timetable.insert(at);
+                }
+                // A job for now comes with its time too, and our clock may be a little behind.
+                self.hungry |= ahead <= NOW;
+            }
             Event::Woken(Wake::Resync) => {
                 self.hungry = true;
                 // The store is back, or the locks are: no reason to hold off any longer.
                 self.not_before = None;
                 self.look_ahead();
             }
-            Event::Woken(Wake::Now | Wake::At(_)) | Event::Polled => self.hungry = true,
+            Event::Woken(Wake::Now) | Event::Polled => self.hungry = true,
             Event::Woken(Wake::Ask(answer)) => self.asking.push(answer),
             Event::Due => {
                 self.hungry = true;

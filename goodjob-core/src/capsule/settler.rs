@@ -9,7 +9,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::job::ErrorNote;
-use crate::store::{Fate, Settled, Settlement, Store, Token};
+use crate::store::{Fate, Settled, Settlement, Store, StoreError, Token};
 
 /// The largest group written in one statement.
 const MAX_GROUP: usize = 500;
@@ -152,7 +152,8 @@ impl Writer {
         loop {
             match self.store.settle(ended).await {
                 Ok(settled) => return report(ended, &settled),
-                Err(error) if error.is_transient() => {
+                // What only an operator can mend is held for as long as he may take.
+                Err(error) if error.is_transient() || matches!(error, StoreError::Unfit(_)) => {
                     tracing::warn!(%error, attempts = ended.len(), "outcomes are held until they can be written");
                     if !self.wait(&mut pause).await {
                         tracing::error!(attempts = ended.len(), "outcomes could not be written");

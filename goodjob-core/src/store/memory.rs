@@ -11,9 +11,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     Claim, Claims, ErrorEvent, ExecutionRecord, Fate, Health, Inserted, Inspect, JobRecord,
-    LockState, Settled, Settlement, Store, StoreError, Token, Wanted,
+    LockState, ProcessRecord, Settled, Settlement, Store, StoreError, Token, Wanted,
 };
-use crate::capsule::ProcessRecord;
 use crate::clock::{Clock, Timestamp};
 use crate::ids::{ExecutionId, JobId, ProcessId};
 use crate::job::{Due, NewJob, Payload};

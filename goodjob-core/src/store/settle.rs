@@ -13,7 +13,7 @@ pub enum Outcome {
     Succeeded,
     /// It returned an error, panicked, or took too long.
     Failed(JobError),
-    /// The worker shut down and did not wait for it any longer.
+    /// Its worker stopped it: it lost the job's lock, or shut down and waited no longer.
     CutOff,
     /// It was not begun: this many attempts in a row had killed their process.
     Poisoned {
@@ -45,9 +45,9 @@ pub enum Fate {
         /// The error, unless it was no failure.
         error: Option<ErrorNote>,
     },
-    /// As before the attempt and claimable at once; the attempt alone is marked.
+    /// Claimable at once, with its due time and counts as before the attempt.
     PutBack {
-        /// What the attempt is marked with.
+        /// What the attempt is marked with, and the job until its next outcome.
         error: ErrorNote,
     },
     /// Over, with an error. Nothing runs it again by itself.
@@ -107,7 +107,7 @@ const INTERRUPTED: &str = "GoodJob::InterruptedError";
 
 fn cut_off(claim: &Claim) -> ErrorNote {
     let started = claim.token.performed_at.format("%Y-%m-%d %H:%M:%S UTC");
-    let message = format!("Interrupted by shutdown after starting perform at '{started}'");
+    let message = format!("Cut off by its worker after starting perform at '{started}'");
     ErrorNote::new(INTERRUPTED, &message, Vec::new(), ErrorEvent::Interrupted)
 }
 
@@ -235,7 +235,7 @@ mod tests {
         let Fate::PutBack { error } = decide(Outcome::CutOff) else { panic!() };
         assert_eq!(
             error.text(),
-            "GoodJob::InterruptedError: Interrupted by shutdown after starting perform at \
+            "GoodJob::InterruptedError: Cut off by its worker after starting perform at \
              '2027-01-15 08:00:00 UTC'"
         );
         let Fate::Discard { error } = decide(Outcome::Poisoned { interruptions: 3 }) else {

@@ -5,10 +5,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use goodjob_core::{CHANNEL, Notice, Signal, StoreError, Timestamp, Token};
+use serde_json::Value;
 use sqlx::PgPool;
 use sqlx::postgres::{PgListener, PgPoolOptions};
 use tokio::sync::{mpsc, watch};
-use tokio::time::{MissedTickBehavior, interval};
+use tokio::time::{Instant, MissedTickBehavior, interval};
 
 use super::peers::Peers;
 use super::{Common, DEADLINE, FIRST_PAUSE, NotifyCommand, jittered, set_up, within};
@@ -18,6 +19,8 @@ use crate::{process, sql};
 
 /// Time between looks at the peers. It also notices a connection that died in silence.
 const LOOK: Duration = Duration::from_secs(5);
+/// After so long without a heartbeat from the capsule, this session beats by itself.
+const SILENCE: Duration = Duration::from_secs(15);
 /// How long a dead or leaving session may take to close.
 const GOODBYE: Duration = Duration::from_secs(1);
 
@@ -26,6 +29,8 @@ pub(crate) struct NotifySession {
     /// Attempts whose owner is stamped again where somebody removed it.
     held: watch::Receiver<Arc<Vec<Token>>>,
     peers: Peers,
+    /// What was last said of this process, and when.
+    last_beat: Option<(Value, Instant)>,
 }
 
 /// A session that lives. The pool exists because sqlx's listener wants one; it holds one connection.
@@ -45,7 +50,7 @@ impl Live {
 impl NotifySession {
     pub(crate) fn new(common: Common, held: watch::Receiver<Arc<Vec<Token>>>) -> Self {
         let peers = Peers::new(common.process);
-        Self { common, held, peers }
+        Self { common, held, peers, last_beat: None }
     }
 
     /// Serves until the process leaves, or the last sender of `inbox` is gone.
@@ -103,7 +108,10 @@ impl NotifySession {
                         return Ok(());
                     }
                     Some(NotifyCommand::Beat { process, reply }) => {
-                        match self.beat(live, &process).await {
+                        // Answered before the upkeep: the sooner the store's time arrives, the
+                        // better the worker's clock follows it.
+                        let state = process::state(&process, self.common.options.pool_size);
+                        match self.beat(live, state).await {
                             Ok(now) => drop(reply.send(Ok(now))),
                             Err(error) => {
                                 let fatal = is_fatal(&error);
@@ -114,11 +122,12 @@ impl NotifySession {
                                 }
                             }
                         }
+                        self.keep_up(live).await?;
                     }
                 },
                 _ = looks.tick() => {
-                    let looking = self.peers.look(&mut live.listener);
-                    within(DEADLINE, looking).await?;
+                    self.beat_for_the_silent(live).await?;
+                    within(DEADLINE, self.peers.look(&mut live.listener)).await?;
                 }
             }
         }
@@ -158,21 +167,37 @@ impl NotifySession {
         }
     }
 
-    async fn beat(
-        &mut self,
-        live: &mut Live,
-        record: &goodjob_core::ProcessRecord,
-    ) -> sqlx::Result<Timestamp> {
-        let state = process::state(record, self.common.options.pool_size);
+    async fn beat(&mut self, live: &mut Live, state: Value) -> sqlx::Result<Timestamp> {
+        self.last_beat = Some((state.clone(), Instant::now()));
         let beating = sqlx::query_as(sql::BEAT)
-            .bind(record.id.as_uuid())
+            .bind(self.common.process.as_uuid())
             .bind(state)
             .fetch_one(&mut live.listener);
         let (now, _born): (Timestamp, bool) = within(DEADLINE, beating).await?;
+        Ok(now)
+    }
+
+    /// Beats in the name of a process whose runtime is blocked by its own jobs: it lives, it is only
+    /// too busy to say so.
+    async fn beat_for_the_silent(&mut self, live: &mut Live) -> sqlx::Result<()> {
+        match self.last_beat.take() {
+            Some((state, at)) if at.elapsed() > SILENCE => {
+                tracing::warn!("no heartbeat came: jobs are blocking the runtime's threads");
+                self.beat(live, state).await?;
+                self.keep_up(live).await
+            }
+            last => {
+                self.last_beat = last;
+                Ok(())
+            }
+        }
+    }
+
+    /// What is done with each beat besides: our own jobs, then those of the dead.
+    async fn keep_up(&mut self, live: &mut Live) -> sqlx::Result<()> {
         self.restamp(live).await?;
         within(DEADLINE, self.peers.look(&mut live.listener)).await?;
-        within(DEADLINE, self.peers.free_ghosts(&mut live.listener)).await?;
-        Ok(now)
+        within(DEADLINE, self.peers.free_ghosts(&mut live.listener)).await
     }
 
     /// Somebody's clean-up may have taken this process for dead while it was not looking.

@@ -118,7 +118,7 @@ pub async fn a_put_back_job_was_not_interrupted<S: Subject>(trial: &Trial<S>) {
     let claim = member.claim_one().await;
     let error = ErrorNote::new(
         "GoodJob::InterruptedError",
-        "Interrupted by shutdown after starting perform at '2027-01-15 08:00:00 UTC'",
+        "Cut off by its worker after starting perform at '2027-01-15 08:00:00 UTC'",
         Vec::new(),
         ErrorEvent::Interrupted,
     );
