@@ -21,7 +21,7 @@ const WAIST: [&str; 13] = [
     "goodjob-core/src/capsule/performer.rs",
     "goodjob-core/src/capsule/attempt.rs",
     "goodjob-core/src/capsule/settler.rs",
-    "goodjob-core/src/capsule/process.rs",
+    "goodjob-core/src/capsule/heart.rs",
 ];
 
 /// From the claim of a job to its end in the store.
