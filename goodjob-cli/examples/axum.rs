@@ -22,6 +22,7 @@ use serde::{Deserialize, Serialize};
 use sqlx::PgPool;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
 
 #[derive(Serialize, Deserialize)]
 struct Welcome {
@@ -49,11 +50,7 @@ async fn sign_up(State((pool, jobs)): State<(PgPool, Adapter)>) -> Result<Status
     Ok(StatusCode::CREATED)
 }
 
-async fn serve(
-    url: &str,
-    listener: TcpListener,
-    stop: impl Future<Output = ()> + Send + 'static,
-) -> Result<(), BoxError> {
+async fn serve(url: &str, listener: TcpListener, stop: CancellationToken) -> Result<(), BoxError> {
     let pool = PgPool::connect(url).await?;
     let store = Arc::new(PgStore::connect(PgOptions::from_url(url)?).await?);
     let app =
@@ -61,8 +58,9 @@ async fn serve(
     let jobs = Registry::new(pool).register::<Welcome>();
     let capsule = Capsule::start(Config::default(), jobs, store.clone(), store).await?;
 
-    axum::serve(listener, app).with_graceful_shutdown(stop).await?; // requests first,
-    capsule.shutdown(Shutdown::Forever).await; // then the jobs that are running
+    // At the end requests first, which may enqueue; then the jobs that are running.
+    axum::serve(listener, app).with_graceful_shutdown(stop.cancelled_owned()).await?;
+    capsule.shutdown(Shutdown::Forever).await;
     Ok(())
 }
 
@@ -70,12 +68,15 @@ async fn serve(
 async fn main() -> Result<(), BoxError> {
     let listener = TcpListener::bind("127.0.0.1:3000").await?;
     let mut terminated = signal(SignalKind::terminate())?;
-    let stop = async move {
+    let stop = CancellationToken::new();
+    let guard = stop.clone().drop_guard();
+    tokio::spawn(async move {
         tokio::select! {
             _ = tokio::signal::ctrl_c() => {}
             _ = terminated.recv() => {}
         }
-    };
+        drop(guard);
+    });
     serve(&std::env::var("DATABASE_URL")?, listener, stop).await
 }
 
@@ -102,7 +103,6 @@ mod tests {
     use goodjob_testkit::{Database, eventually};
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     use tokio::net::TcpStream;
-    use tokio::sync::oneshot;
 
     use super::*;
 
@@ -115,10 +115,9 @@ mod tests {
 
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let address = listener.local_addr()?;
-        let (stop, stopped) = oneshot::channel::<()>();
-        let url = database.url();
-        let server =
-            tokio::spawn(async move { serve(&url, listener, async { drop(stopped.await) }).await });
+        let (url, stop) = (database.url(), CancellationToken::new());
+        let stopping = stop.clone();
+        let server = tokio::spawn(async move { serve(&url, listener, stopping).await });
 
         let mut client = TcpStream::connect(address).await?;
         client.write_all(b"POST /users HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").await?;
@@ -132,7 +131,7 @@ mod tests {
             greeted.filter(|count| *count == 1)
         })
         .await;
-        drop(stop);
+        stop.cancel();
         server.await?
     }
 }
