@@ -37,14 +37,17 @@ const KERNEL: [&str; 5] = [
 struct Packages(BTreeMap<String, Value>);
 
 impl Packages {
+    /// For this platform only: a fresh machine has not fetched the packages of others.
     fn read() -> Self {
-        let output = Command::new(env!("CARGO"))
-            .args(["metadata", "--format-version", "1", "--offline", "--locked"])
-            .current_dir(top())
-            .output()
-            .unwrap();
-        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-        let metadata: Value = serde_json::from_slice(&output.stdout).unwrap();
+        let rustc = output(Command::new("rustc").arg("-vV"));
+        let host = rustc.lines().find_map(|line| line.strip_prefix("host: ")).unwrap();
+        let described = output(
+            Command::new(env!("CARGO"))
+                .args(["metadata", "--format-version", "1", "--offline", "--locked"])
+                .args(["--filter-platform", host])
+                .current_dir(top()),
+        );
+        let metadata: Value = serde_json::from_str(&described).unwrap();
         let packages = metadata["packages"].as_array().unwrap().iter();
         Self(packages.map(|p| (p["name"].as_str().unwrap().to_owned(), p.clone())).collect())
     }
@@ -73,6 +76,12 @@ impl Packages {
         }
         behind
     }
+}
+
+fn output(command: &mut Command) -> String {
+    let output = command.output().unwrap();
+    assert!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap()
 }
 
 #[test]
