@@ -96,3 +96,20 @@ fn report(error: &CliError) {
         error => output::tell("error", error),
     }
 }
+
+/// The code in the documents compiles. (That of the README is an example's, which a test compares.)
+#[cfg(doctest)]
+mod documents {
+    #[doc = include_str!("../../docs/cli.md")]
+    mod cli {}
+    #[doc = include_str!("../../docs/retries.md")]
+    mod retries {}
+    #[doc = include_str!("../../docs/queues.md")]
+    mod queues {}
+    #[doc = include_str!("../../docs/promises.md")]
+    mod promises {}
+    #[doc = include_str!("../../docs/beside-ruby.md")]
+    mod beside_ruby {}
+    #[doc = include_str!("../../docs/operations.md")]
+    mod operations {}
+}

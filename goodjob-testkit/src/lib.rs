@@ -15,3 +15,8 @@ mod leaks;
 
 pub use database::Database;
 pub use eventually::{Sight, eventually};
+
+/// The code in the document on testing compiles, and what needs no database runs.
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/testing.md")]
+mod document {}

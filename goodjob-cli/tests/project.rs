@@ -1,0 +1,9 @@
+//! The project as a whole: the rules that ARCHITECTURE.md names, what the documents say.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails by panicking")]
+
+#[path = "project/architecture.rs"]
+mod architecture;
+#[path = "project/documents.rs"]
+mod documents;
+#[path = "project/tree.rs"]
+mod tree;

@@ -1,0 +1,106 @@
+//! The documents say what is there: links lead somewhere, paths exist, the README shows real code.
+
+use crate::tree::{File, files, read, top};
+
+/// Every document of the repository.
+fn documents() -> Vec<File> {
+    files("", "md")
+}
+
+/// The code blocks of a language.
+fn blocks<'a>(text: &'a str, language: &str) -> Vec<&'a str> {
+    let fence = format!("```{language}\n");
+    let blocks = text.split(fence.as_str()).skip(1);
+    blocks.map(|rest| rest.split("```").next().unwrap()).collect()
+}
+
+#[test]
+fn the_readme_shows_the_examples_as_they_are_compiled() {
+    let examples = files("goodjob-cli/examples", "rs");
+    let readme = read("README.md").text;
+    let blocks = blocks(&readme, "rust");
+    assert_eq!(blocks.len(), 2);
+    for block in blocks {
+        let found = examples.iter().any(|example| example.text.contains(block));
+        assert!(found, "this is not in goodjob-cli/examples:\n{block}");
+    }
+}
+
+#[test]
+fn the_readmes_commands_are_those_that_ci_runs() {
+    let (readme, ci) = (read("README.md").text, read(".ci/run").text);
+    for command in ["scripts/demo", "scripts/test"] {
+        assert!(blocks(&readme, "sh").iter().any(|b| b.lines().any(|line| line == command)));
+        assert!(ci.lines().any(|line| line.contains(command)), "CI does not run {command}");
+    }
+}
+
+#[test]
+fn every_link_leads_somewhere() {
+    for document in documents() {
+        let directory = top().join(&document.path).parent().unwrap().to_owned();
+        for target in document.text.split("](").skip(1) {
+            let target = target.split(')').next().unwrap();
+            let (path, heading) = target.split_once('#').unwrap_or((target, ""));
+            if path.contains("://") {
+                continue;
+            }
+            let file =
+                if path.is_empty() { top().join(&document.path) } else { directory.join(path) };
+            assert!(file.exists(), "{}: {target} leads nowhere", document.path);
+            if !heading.is_empty() {
+                let text = std::fs::read_to_string(&file).unwrap();
+                let found = text.lines().filter(|l| l.starts_with('#')).any(|l| slug(l) == heading);
+                assert!(found, "{}: {target} names no heading", document.path);
+            }
+        }
+    }
+}
+
+/// The anchor of a heading.
+fn slug(heading: &str) -> String {
+    let words = heading.trim_start_matches('#').trim().to_lowercase();
+    let kept = words.chars().filter(|c| c.is_alphanumeric() || matches!(c, ' ' | '-' | '_'));
+    kept.map(|c| if c == ' ' { '-' } else { c }).collect()
+}
+
+#[test]
+fn every_path_that_a_document_names_exists() {
+    let tops = [
+        "goodjob-core/",
+        "goodjob-postgres/",
+        "goodjob-cli/",
+        "goodjob-testkit/",
+        "scripts/",
+        "docs/",
+    ];
+    for document in documents() {
+        for quoted in document.text.split('`').skip(1).step_by(2) {
+            if tops.iter().any(|top| quoted.starts_with(top)) && !quoted.contains([' ', '*', '{']) {
+                assert!(top().join(quoted).exists(), "{}: {quoted} is not there", document.path);
+            }
+        }
+    }
+}
+
+#[test]
+fn every_document_is_in_the_index() {
+    let index = read("docs/README.md").text;
+    for document in files("docs", "md") {
+        let path = document.path.trim_start_matches("docs/");
+        assert!(
+            path == "README.md" || index.contains(&format!("({path})")),
+            "{path} is not listed"
+        );
+    }
+}
+
+#[test]
+fn every_block_says_what_language_it_is() {
+    for document in documents() {
+        let fences = document.text.lines().filter(|line| line.starts_with("```")).step_by(2);
+        for fence in fences {
+            assert_ne!(fence, "```", "{}: a code block names no language", document.path);
+        }
+    }
+}
