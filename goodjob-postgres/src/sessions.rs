@@ -15,6 +15,7 @@ use goodjob_core::{
 };
 use sqlx::{Connection, PgConnection};
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
+use tokio::time::Instant;
 
 use crate::options::PgOptions;
 use crate::sql;
@@ -45,8 +46,14 @@ pub(crate) enum LockCommand {
 
 /// What the notify session is asked for.
 pub(crate) enum NotifyCommand {
-    Beat { process: Box<ProcessRecord>, reply: Reply<Timestamp> },
-    Leave { reply: Reply<()> },
+    /// Answered with the server's time, and when that was.
+    Beat {
+        process: Box<ProcessRecord>,
+        reply: Reply<(Timestamp, Instant)>,
+    },
+    Leave {
+        reply: Reply<()>,
+    },
 }
 
 /// What both sessions share.
@@ -112,7 +119,9 @@ impl Sessions {
         let (reply, answer) = oneshot::channel();
         let command = NotifyCommand::Beat { process: Box::new(process.clone()), reply };
         self.notify.send(command).await.map_err(|_| ended())?;
-        answer.await.map_err(|_| ended())?
+        let (then, at) = answer.await.map_err(|_| ended())??;
+        // Timers are set by this: each millisecond that the answer took would delay every job.
+        Ok(then + at.elapsed())
     }
 
     /// Unregisters the process and ends both sessions.

@@ -4,11 +4,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use goodjob_core::{CHANNEL, Notice, Signal, StoreError, Timestamp, Token};
+use goodjob_core::{CHANNEL, Notice, ProcessRecord, Signal, StoreError, Timestamp, Token};
 use sqlx::PgPool;
 use sqlx::postgres::{PgListener, PgPoolOptions};
 use tokio::sync::{mpsc, watch};
-use tokio::time::{MissedTickBehavior, interval};
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 
 use super::peers::Peers;
 use super::{Common, DEADLINE, FIRST_PAUSE, NotifyCommand, jittered, set_up, within};
@@ -18,6 +18,9 @@ use crate::{process, sql};
 
 /// Time between looks at the peers. It also notices a connection that died in silence.
 const LOOK: Duration = Duration::from_secs(5);
+/// The application beats every 10 s unless all its threads are blocked. The session then does it alone,
+/// for a process that lives but does not say so loses its jobs to the gem's clean-up.
+const OVERDUE: Duration = Duration::from_secs(11);
 /// How long a dead or leaving session may take to close.
 const GOODBYE: Duration = Duration::from_secs(1);
 
@@ -26,6 +29,8 @@ pub(crate) struct NotifySession {
     /// Attempts whose owner is stamped again where somebody removed it.
     held: watch::Receiver<Arc<Vec<Token>>>,
     peers: Peers,
+    /// The last beat that was asked for or was overdue, and what it said.
+    beaten: Option<(Instant, Box<ProcessRecord>)>,
 }
 
 /// A session that lives. The pool exists because sqlx's listener wants one; it holds one connection.
@@ -45,7 +50,7 @@ impl Live {
 impl NotifySession {
     pub(crate) fn new(common: Common, held: watch::Receiver<Arc<Vec<Token>>>) -> Self {
         let peers = Peers::new(common.process);
-        Self { common, held, peers }
+        Self { common, held, peers, beaten: None }
     }
 
     /// Serves until the process leaves, or the last sender of `inbox` is gone.
@@ -103,7 +108,7 @@ impl NotifySession {
                         return Ok(());
                     }
                     Some(NotifyCommand::Beat { process, reply }) => {
-                        match self.beat(live, &process).await {
+                        match self.beat(live, process).await {
                             Ok(now) => drop(reply.send(Ok(now))),
                             Err(error) => {
                                 let fatal = is_fatal(&error);
@@ -115,6 +120,11 @@ impl NotifySession {
                             }
                         }
                     }
+                },
+                record = overdue(self.beaten.as_ref()) => match self.beat(live, record).await {
+                    Ok(_) => tracing::warn!("the heartbeat is late: is the runtime blocked by a job?"),
+                    Err(error) if is_fatal(&error) => return Err(error),
+                    Err(error) => tracing::warn!(%error, "a heartbeat was missed"),
                 },
                 _ = looks.tick() => {
                     let looking = self.peers.look(&mut live.listener);
@@ -161,14 +171,16 @@ impl NotifySession {
     async fn beat(
         &mut self,
         live: &mut Live,
-        record: &goodjob_core::ProcessRecord,
-    ) -> sqlx::Result<Timestamp> {
-        let state = process::state(record, self.common.options.pool_size);
+        record: Box<ProcessRecord>,
+    ) -> sqlx::Result<(Timestamp, Instant)> {
+        let state = process::state(&record, self.common.options.pool_size);
         let beating = sqlx::query_as(sql::BEAT)
             .bind(record.id.as_uuid())
             .bind(state)
             .fetch_one(&mut live.listener);
+        self.beaten = Some((Instant::now(), record));
         let (now, _born): (Timestamp, bool) = within(DEADLINE, beating).await?;
+        let now = (now, Instant::now());
         self.restamp(live).await?;
         within(DEADLINE, self.peers.look(&mut live.listener)).await?;
         within(DEADLINE, self.peers.free_ghosts(&mut live.listener)).await?;
@@ -222,6 +234,13 @@ impl NotifySession {
             }
         }
     }
+}
+
+/// Waits until a beat is overdue; returns what it should say. Cancel safe.
+async fn overdue(beaten: Option<&(Instant, Box<ProcessRecord>)>) -> Box<ProcessRecord> {
+    let Some((last, record)) = beaten else { return std::future::pending().await };
+    sleep_until(*last + OVERDUE).await;
+    record.clone()
 }
 
 fn closed() -> sqlx::Error {
