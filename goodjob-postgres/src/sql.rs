@@ -20,6 +20,7 @@ statements! {
     UNLOCK = "unlock";
     READOPT = "readopt";
     RESTAMP = "restamp";
+    SWEEP = "sweep";
     HELD_KEYS = "held_keys";
     UNLOCK_KEYS = "unlock_keys";
     END_PREDECESSOR = "end_predecessor";

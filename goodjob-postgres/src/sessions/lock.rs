@@ -36,6 +36,8 @@ pub(crate) struct LockSession {
     common: Common,
     /// Attempts whose lock this session holds, or would if it lived.
     held: HashMap<JobId, Token>,
+    /// How often jobs are still to be looked for that a claim may have left without an answer.
+    sweeps: u8,
     published: watch::Sender<Arc<Vec<Token>>>,
 }
 
@@ -47,7 +49,7 @@ struct Live {
 
 impl LockSession {
     pub(crate) fn new(common: Common, published: watch::Sender<Arc<Vec<Token>>>) -> Self {
-        Self { common, held: HashMap::new(), published }
+        Self { common, held: HashMap::new(), sweeps: 0, published }
     }
 
     /// Serves until the last sender of `inbox` is gone.
@@ -58,6 +60,9 @@ impl LockSession {
                 Err(error) => {
                     tracing::warn!(%error, held = self.held.len(), "the lock session is lost");
                     self.set_health(Health::Unconfirmed);
+                    // Once at the start of the next session, and once more a little later: the server
+                    // may carry a claim through after it was told to end the session.
+                    self.sweeps = 2;
                 }
             }
         }
@@ -71,7 +76,7 @@ impl LockSession {
     ) -> sqlx::Result<()> {
         let mut commands = Vec::new();
         loop {
-            let pause = if self.held.is_empty() { REST } else { WATCH };
+            let pause = if self.held.is_empty() && self.sweeps == 0 { REST } else { WATCH };
             tokio::select! {
                 received = inbox.recv_many(&mut commands, 64) => if received == 0 { return Ok(()) },
                 () = tokio::time::sleep(pause) => self.look(live).await?,
@@ -98,8 +103,11 @@ impl LockSession {
                     return Err(error);
                 }
                 Err(error) => {
-                    // Locks taken before a statement was cancelled stay held.
+                    // Locks taken before a statement was cancelled stay held, and one whose answer
+                    // could not be read was committed.
                     self.audit(live).await?;
+                    self.sweeps = 1;
+                    self.sweep(live).await?;
                     let _ = reply.send(Err(store_error(error)));
                 }
             }
@@ -135,7 +143,8 @@ impl LockSession {
             return Ok(());
         }
         if let Err(error) = release(&self.common.pool, self.common.process, &tokens).await {
-            tracing::warn!(%error, "claimed jobs that nobody waits for are left to the clean-up");
+            tracing::warn!(%error, "claimed jobs that nobody waits for are left to the next look");
+            self.sweeps = 1;
         }
         let jobs = tokens.iter().map(|token| token.job).collect();
         let (done, _) = oneshot::channel();
@@ -182,7 +191,7 @@ impl LockSession {
         let (same, read_only): (bool, bool) =
             within(ANSWER, query.fetch_one(&mut live.connection)).await?;
         match same && !read_only {
-            true => Ok(()),
+            true => self.sweep(live).await,
             false => {
                 Err(sqlx::Error::Protocol("the session was swapped, or the server demoted".into()))
             }
@@ -203,6 +212,25 @@ impl LockSession {
             );
             let query = sqlx::query(sql::UNLOCK_KEYS).bind(surplus).execute(&mut live.connection);
             within(DEADLINE, query).await?;
+        }
+        Ok(())
+    }
+
+    /// Gives back jobs that this process owns without knowing it, if there is reason to look for some.
+    /// Only this session may: it alone knows every claim that was answered.
+    async fn sweep(&mut self, live: &mut Live) -> sqlx::Result<()> {
+        if self.sweeps == 0 {
+            return Ok(());
+        }
+        let lost = Arc::clone(&self.common.locks.borrow().lost);
+        let lost = lost.iter().map(|token| &token.job);
+        let known: Vec<Uuid> = self.held.keys().chain(lost).map(JobId::as_uuid).collect();
+        let query = sqlx::query_as(sql::SWEEP).bind(self.common.process.as_uuid()).bind(known);
+        let (released, _): (i64, i64) =
+            within(DEADLINE, query.fetch_one(&mut live.connection)).await?;
+        self.sweeps -= 1;
+        if released > 0 {
+            tracing::warn!(jobs = released, "gave back jobs whose claim had got no answer");
         }
         Ok(())
     }
@@ -244,7 +272,7 @@ impl LockSession {
         let (connection, secret) = connect(&self.common.options, name).await?;
         let mut live = Live { connection, secret };
         let mut lost = HashSet::new();
-        if !self.held.is_empty() {
+        if !self.held.is_empty() || self.sweeps > 0 {
             lost = self.readopt(&mut live).await?;
         }
         if !lost.is_empty() {
@@ -254,6 +282,7 @@ impl LockSession {
             health: Health::Confirmed,
             lost: Arc::new(lost),
         });
+        self.sweep(&mut live).await?;
         // Jobs may have come while nothing was claimed. Nobody listening is fine.
         let _ = self.common.signals.send(Signal::Resync);
         Ok(live)
