@@ -6,8 +6,9 @@ use goodjob_core::{
     Claim, ErrorEvent, ExecutionRecord, JobRecord, Payload, ProcessId, Timestamp, Token,
 };
 use serde_json::Value;
-use sqlx::postgres::PgRow;
-use sqlx::{FromRow, Row};
+use sqlx::error::BoxDynError;
+use sqlx::postgres::{PgRow, PgTypeInfo, PgValueRef};
+use sqlx::{Decode, FromRow, Postgres, Row, Type};
 use uuid::Uuid;
 
 /// A job as `job.sql` and the claims return it.
@@ -21,11 +22,11 @@ pub(crate) fn job(row: &PgRow) -> sqlx::Result<JobRecord> {
         payload: Payload::from_value(
             row.try_get::<Option<Value>, _>("serialized_params")?.unwrap_or_default(),
         ),
-        labels: row.try_get::<Option<Vec<String>>, _>("labels")?.unwrap_or_default(),
-        created_at: row.try_get("created_at")?,
-        scheduled_at: row.try_get("scheduled_at")?,
-        performed_at: row.try_get("performed_at")?,
-        finished_at: row.try_get("finished_at")?,
+        labels: texts(row, "labels")?,
+        created_at: row.try_get::<Moment, _>("created_at")?.0,
+        scheduled_at: moment(row, "scheduled_at")?,
+        performed_at: moment(row, "performed_at")?,
+        finished_at: moment(row, "finished_at")?,
         error: row.try_get("error")?,
         error_event: event(row)?,
         executions_count: row.try_get::<Option<i32>, _>("executions_count")?.unwrap_or(0),
@@ -51,21 +52,59 @@ pub(crate) fn claim(row: &PgRow) -> sqlx::Result<Option<Claim>> {
 }
 
 pub(crate) fn execution(row: &PgRow) -> sqlx::Result<ExecutionRecord> {
-    let backtrace: Option<Vec<Option<String>>> = row.try_get("error_backtrace")?;
     Ok(ExecutionRecord {
         id: row.try_get::<Uuid, _>("id")?.into(),
         job: row.try_get::<Uuid, _>("active_job_id")?.into(),
         process: row.try_get::<Option<Uuid>, _>("process_id")?.map(ProcessId::from),
-        scheduled_at: row.try_get("scheduled_at")?,
-        started_at: row.try_get("created_at")?,
-        finished_at: row.try_get("finished_at")?,
+        scheduled_at: moment(row, "scheduled_at")?,
+        started_at: row.try_get::<Moment, _>("created_at")?.0,
+        finished_at: moment(row, "finished_at")?,
         duration: row
             .try_get::<Option<f64>, _>("seconds")?
             .and_then(|seconds| Duration::try_from_secs_f64(seconds).ok()),
         error: row.try_get("error")?,
         error_event: event(row)?,
-        backtrace: backtrace.unwrap_or_default().into_iter().flatten().collect(),
+        backtrace: texts(row, "error_backtrace")?,
     })
+}
+
+/// An array of texts, which may be NULL and hold NULLs.
+fn texts(row: &PgRow, column: &str) -> sqlx::Result<Vec<String>> {
+    let texts: Option<Vec<Option<String>>> = row.try_get(column)?;
+    Ok(texts.unwrap_or_default().into_iter().flatten().collect())
+}
+
+fn moment(row: &PgRow, column: &str) -> sqlx::Result<Option<Timestamp>> {
+    Ok(row.try_get::<Option<Moment>, _>(column)?.map(|moment| moment.0))
+}
+
+/// A `timestamptz`. Postgres knows `infinity` and years that chrono does not, and sqlx's own decoder
+/// panics at them; this one takes the nearest moment of the years 1 to 9999.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Moment(pub(crate) Timestamp);
+
+impl Moment {
+    /// Microseconds from 1970 to 2000, where Postgres begins to count.
+    const EPOCH: i64 = 946_684_800_000_000;
+    const FIRST: i64 = -62_135_596_800_000_000;
+    const LAST: i64 = 253_402_300_799_999_999;
+
+    fn from_postgres(micros: i64) -> Self {
+        let micros = micros.saturating_add(Self::EPOCH).clamp(Self::FIRST, Self::LAST);
+        Self(Timestamp::from_timestamp_micros(micros).unwrap_or_default())
+    }
+}
+
+impl Type<Postgres> for Moment {
+    fn type_info() -> PgTypeInfo {
+        <Timestamp as Type<Postgres>>::type_info()
+    }
+}
+
+impl<'r> Decode<'r, Postgres> for Moment {
+    fn decode(value: PgValueRef<'r>) -> Result<Self, BoxDynError> {
+        Ok(Self::from_postgres(<i64 as Decode<Postgres>>::decode(value)?))
+    }
 }
 
 fn event(row: &PgRow) -> sqlx::Result<Option<ErrorEvent>> {
@@ -87,4 +126,18 @@ pub(crate) struct PeerRow {
     pub(crate) host: Option<Value>,
     pub(crate) locks_held: bool,
     pub(crate) expired: bool,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_moment_of_postgres_is_one_of_ours() {
+        let text = |micros| Moment::from_postgres(micros).0.to_rfc3339();
+        assert_eq!(text(0), "2000-01-01T00:00:00+00:00");
+        assert_eq!(text(1), "2000-01-01T00:00:00.000001+00:00");
+        assert_eq!(text(i64::MIN), "0001-01-01T00:00:00+00:00", "-infinity");
+        assert_eq!(text(i64::MAX), "9999-12-31T23:59:59.999999+00:00", "infinity");
+    }
 }

@@ -14,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::error::{ConnectError, store_error};
 use crate::options::PgOptions;
+use crate::rows::Moment;
 use crate::sessions::{Common, Sessions};
 use crate::{claim, enqueue, schema, settle, sql};
 
@@ -186,14 +187,15 @@ impl Store for PgStore {
 
     async fn upcoming(&self, wanted: &Wanted, limit: usize) -> Result<Vec<Timestamp>, StoreError> {
         let (mode, names) = claim::selection(&wanted.queues);
-        sqlx::query_scalar(sql::UPCOMING)
+        let times: Vec<Moment> = sqlx::query_scalar(sql::UPCOMING)
             .bind(&wanted.classes)
             .bind(mode)
             .bind(names)
             .bind(i64::try_from(limit).unwrap_or(i64::MAX))
             .fetch_all(self.pool())
             .await
-            .map_err(store_error)
+            .map_err(store_error)?;
+        Ok(times.into_iter().map(|moment| moment.0).collect())
     }
 
     async fn beat(&self, process: &ProcessRecord) -> Result<Timestamp, StoreError> {

@@ -4,7 +4,8 @@ SELECT queue_name AS queue,
        count(*) FILTER (WHERE performed_at IS NULL AND scheduled_at > now() AND retried) AS retried,
        count(*) FILTER (WHERE performed_at IS NULL AND scheduled_at <= now()) AS queued,
        count(*) FILTER (WHERE performed_at IS NOT NULL) AS running,
-       extract(epoch FROM now() - min(scheduled_at) FILTER (WHERE performed_at IS NULL AND scheduled_at <= now()))::float8
+       extract(epoch FROM now() - min(scheduled_at) FILTER (WHERE performed_at IS NULL AND scheduled_at <= now()
+                                                       AND isfinite(scheduled_at)))::float8
          AS oldest_due_seconds
 FROM (SELECT queue_name, performed_at, scheduled_at,
              CASE WHEN jsonb_typeof(serialized_params->'executions') = 'number'

@@ -29,7 +29,9 @@ WITH ended AS MATERIALIZED (
     scheduled_at = CASE WHEN d.fate = 'retry' AND g.finished_at IS NULL
                         THEN now() + make_interval(secs => d.wait) ELSE g.scheduled_at END,
     serialized_params = CASE WHEN d.fate = 'retry' AND g.finished_at IS NULL
-                             THEN g.serialized_params || d.payload ELSE g.serialized_params END,
+                             THEN CASE WHEN jsonb_typeof(g.serialized_params) = 'object'
+                                       THEN g.serialized_params || d.payload ELSE d.payload END
+                             ELSE g.serialized_params END,
     error = CASE WHEN g.finished_at IS NULL THEN d.error ELSE COALESCE(d.error, g.error) END,
     error_event = CASE WHEN g.finished_at IS NULL THEN d.error_event
                        ELSE COALESCE(d.error_event, g.error_event) END,
