@@ -8,5 +8,21 @@ mod conformance;
 mod engine;
 #[path = "postgres/enqueue.rs"]
 mod enqueue;
+#[path = "postgres/faults.rs"]
+mod faults;
+#[path = "postgres/fence.rs"]
+mod fence;
+#[path = "postgres/idle.rs"]
+mod idle;
+#[path = "postgres/locks.rs"]
+mod locks;
+#[path = "postgres/restarts.rs"]
+mod restarts;
+#[path = "postgres/rows.rs"]
+mod rows;
+#[path = "postgres/stage.rs"]
+mod stage;
 #[path = "postgres/statements.rs"]
 mod statements;
+#[path = "postgres/waking.rs"]
+mod waking;

@@ -4,6 +4,8 @@
 //! |---|---|
 //! | [`cluster`] | a Postgres server without configuration, shared by all test processes or private |
 //! | [`Database`] | a migrated database for one test, which fails it when something is left behind |
+//! | [`Harness`] | a worker in a test: enqueue, and await how jobs end |
+//! | [`Runs`] | what job bodies really did, and whether two runs of a job overlapped |
 //! | [`conformance`] | what every store has to do, as tests for your own backend |
 //! | [`eventually()`] | waits for a condition, and says what was there instead |
 
@@ -11,10 +13,14 @@ pub mod cluster;
 pub mod conformance;
 mod database;
 mod eventually;
+mod harness;
 mod leaks;
+mod runs;
 
 pub use database::Database;
 pub use eventually::{Sight, eventually};
+pub use harness::Harness;
+pub use runs::Runs;
 
 /// The code in the document on testing compiles, and what needs no database runs.
 #[cfg(doctest)]

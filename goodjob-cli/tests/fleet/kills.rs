@@ -1,0 +1,147 @@
+//! Workers that are killed at random while they work.
+
+use std::time::Duration;
+
+use goodjob_core::{JobId, NewJob};
+use goodjob_testkit::{Database, Runs, eventually};
+use rand::rngs::StdRng;
+use rand::{Rng, SeedableRng};
+use rustix::process::Signal;
+
+use crate::worker::{Nap, Stay, Worker};
+
+/// What must be true of every job after all of them are finished, whoever was killed meanwhile.
+const STORY: &str = "
+WITH attempts AS (
+  SELECT active_job_id AS job, count(*) AS attempts,
+         count(*) FILTER (WHERE error_event = 0 AND error LIKE '%Interrupted after%') AS interrupted,
+         count(*) FILTER (WHERE error IS NULL AND finished_at IS NOT NULL) AS succeeded
+  FROM good_job_executions GROUP BY 1
+), ran AS (SELECT job, count(*) AS runs FROM runs GROUP BY 1)
+SELECT (SELECT count(*) FROM good_jobs WHERE finished_at IS NOT NULL AND error IS NULL),
+       count(*) FILTER (WHERE succeeded <> 1 OR attempts <> interrupted + 1),
+       count(*) FILTER (WHERE runs > attempts),
+       sum(interrupted)::bigint
+FROM attempts JOIN ran USING (job)";
+
+/// Seconds from each death to the next start of the jobs that it cut off, in order.
+const RECOVERY: &str = "
+SELECT extract(epoch FROM (SELECT min(started_at) FROM runs n WHERE n.job = r.job AND n.id > r.id) - d.at)::float8
+FROM runs r JOIN deaths d ON d.pid = r.pid
+WHERE r.ended_at IS NULL ORDER BY 1";
+
+async fn survive(strategy: &str, jobs: usize, kills: usize) {
+    let database = Database::fresh().await;
+    let (store, runs) = (database.store().await, Runs::at(&database.url()).await);
+    let seed: u64 = rand::random();
+    let mut random = StdRng::seed_from_u64(seed);
+    let args = format!("start --max-threads 10 --lock-strategy {strategy}");
+    let start = async || Worker::ready(&args, &database.url()).await;
+    let mut workers = [start().await, start().await];
+
+    let naps: Vec<NewJob> = (0..jobs)
+        .map(|_| NewJob::new(&Nap { millis: random.random_range(10..110) }).unwrap())
+        .collect();
+    for naps in naps.chunks(1_000) {
+        store.adapter().enqueue_all(naps.to_vec()).await.unwrap();
+    }
+    for _ in 0..kills {
+        // Not a wait for something: the moment of a kill is anybody's guess.
+        tokio::time::sleep(Duration::from_millis(random.random_range(300..1_500))).await;
+        let victim = random.random_range(0..2usize);
+        let fresh = Worker::start(&args, &database.url());
+        std::mem::replace(&mut workers[victim], fresh).kill(&runs).await;
+        workers[victim].until("is ready").await;
+    }
+    eventually("the end of all jobs", Duration::from_secs(120), async || {
+        let left: i64 =
+            sqlx::query_scalar("SELECT count(*) FROM good_jobs WHERE finished_at IS NULL")
+                .fetch_one(store.pool())
+                .await
+                .unwrap();
+        if left == 0 { Ok(()) } else { Err(format!("{left} left")) }
+    })
+    .await;
+    for worker in &mut workers {
+        worker.signal(Signal::TERM);
+        let (code, log) = worker.end().await;
+        assert_eq!(code, Some(0), "{log}");
+    }
+
+    let (completed, odd, unexplained, interrupted): (i64, i64, i64, i64) =
+        sqlx::query_as(STORY).fetch_one(store.pool()).await.unwrap();
+    let recovery: Vec<Option<f64>> =
+        sqlx::query_scalar(RECOVERY).fetch_all(store.pool()).await.unwrap();
+    let recovery: Vec<f64> = recovery.into_iter().map(|time| time.expect("a second run")).collect();
+    let at = |share: f64| recovery.get((recovery.len() as f64 * share) as usize).copied();
+    println!(
+        "{strategy}, seed {seed}: {jobs} jobs, {kills} kills, {interrupted} attempts interrupted; \
+         recovery of {} runs cut off: p50 {:.2?} s, p99 {:.2?} s, max {:.2?} s",
+        recovery.len(),
+        at(0.5),
+        at(0.99),
+        recovery.last()
+    );
+    assert_eq!(completed, i64::try_from(jobs).unwrap(), "jobs completed");
+    assert_eq!((odd, unexplained), (0, 0), "each job: one success, else interruptions");
+    assert_eq!(runs.overlaps().await, Vec::<(JobId, i32, i32)>::new());
+    assert!(interrupted > 0 && !recovery.is_empty(), "the kills met nobody at work");
+    assert!(recovery.last().is_some_and(|longest| *longest < 13.0), "{recovery:?}");
+    let processes: i64 = sqlx::query_scalar("SELECT count(*) FROM good_job_processes")
+        .fetch_one(store.pool())
+        .await
+        .unwrap();
+    assert_eq!(processes, 0, "the dead are cleared away");
+    runs.close().await;
+    store.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn five_thousand_jobs_survive_ten_kills() {
+    survive("hybrid", 5_000, 10).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn jobs_survive_kills_under_advisory_locks_alone() {
+    survive("advisory", 600, 3).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn jobs_survive_kills_under_row_locks_alone() {
+    survive("skiplocked", 600, 3).await;
+}
+
+/// Nobody starts the dead one again, and nobody tells that it is dead.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_neighbour_takes_over_from_one_that_was_killed_and_stays_dead() {
+    let database = Database::fresh().await;
+    let (store, runs) = (database.store().await, Runs::at(&database.url()).await);
+    let victim = Worker::ready("start --poll-interval 60", &database.url()).await;
+    let jobs = (0..3).map(|_| NewJob::new(&Stay {}).unwrap());
+    let ids = store.adapter().enqueue_all(jobs).await.unwrap();
+    let until = async |expected: usize| {
+        eventually("the runs", Duration::from_secs(20), async || {
+            let mut seen = Vec::new();
+            for id in &ids {
+                seen.push(runs.of(*id).await);
+            }
+            if seen.iter().all(|seen| *seen == expected) {
+                Ok(())
+            } else {
+                Err(format!("{seen:?}"))
+            }
+        })
+        .await;
+    };
+    until(1).await;
+    let mut survivor = Worker::ready("start --poll-interval 60", &database.url()).await;
+    victim.kill(&runs).await;
+    until(2).await;
+    let recovery: Vec<f64> = sqlx::query_scalar(RECOVERY).fetch_all(store.pool()).await.unwrap();
+    println!("killed and not started again: its jobs run elsewhere after {recovery:.2?} s");
+    assert!(recovery.len() == 3 && recovery[2] < 8.0, "{recovery:?}");
+    survivor.signal(Signal::TERM);
+    assert_eq!(survivor.end().await.0, Some(0));
+    runs.close().await;
+    store.close().await;
+}

@@ -1,0 +1,180 @@
+//! A worker process with jobs of its own: this test binary, started again.
+
+use std::io::{BufRead, BufReader};
+use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use goodjob_cli::{Environment, Invocation};
+use goodjob_core::{Context, Job, JobResult, Perform, Registry};
+use goodjob_testkit::{Runs, eventually};
+use rustix::process::{Pid, Signal, kill_process};
+use serde::{Deserialize, Serialize};
+
+/// Tells the copy of this binary to be a worker; holds its arguments, separated by spaces.
+const ARGS: &str = "GOODJOB_TEST_WORKER";
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Lasts for a while.
+#[derive(Serialize, Deserialize)]
+pub(crate) struct Nap {
+    pub(crate) millis: u64,
+}
+
+impl Job for Nap {
+    const CLASS: &'static str = "NapJob";
+}
+
+impl Perform<Runs> for Nap {
+    async fn perform(self, cx: Context<Runs>) -> JobResult {
+        Ok(cx.state().log_as(&cx, tokio::time::sleep(Duration::from_millis(self.millis))).await?)
+    }
+}
+
+/// Never ends at its first run, and at once at every other.
+#[derive(Serialize, Deserialize)]
+pub(crate) struct Stay {}
+
+impl Job for Stay {
+    const CLASS: &'static str = "StayJob";
+}
+
+impl Perform<Runs> for Stay {
+    async fn perform(self, cx: Context<Runs>) -> JobResult {
+        let again = cx.state().of(cx.job_id()).await > 0;
+        let stay = async {
+            if !again {
+                std::future::pending::<()>().await;
+            }
+        };
+        Ok(cx.state().log_as(&cx, stay).await?)
+    }
+}
+
+/// Kills its process after a while.
+#[derive(Serialize, Deserialize)]
+pub(crate) struct Abort {
+    pub(crate) millis: u64,
+}
+
+impl Job for Abort {
+    const CLASS: &'static str = "AbortJob";
+}
+
+impl Perform<Runs> for Abort {
+    async fn perform(self, cx: Context<Runs>) -> JobResult {
+        let abort = async {
+            tokio::time::sleep(Duration::from_millis(self.millis)).await;
+            std::process::abort();
+        };
+        Ok(cx.state().log_as(&cx, abort).await?)
+    }
+}
+
+/// The worker itself. Nothing, unless it was started by [`Worker::start`].
+#[test]
+fn be_a_worker() {
+    let Ok(args) = std::env::var(ARGS) else { return };
+    let environment = Environment::of_process();
+    let url = environment.get("DATABASE_URL").unwrap().to_owned();
+    let invocation = Invocation {
+        args: ["worker"].into_iter().chain(args.split(' ')).map(Into::into).collect(),
+        environment,
+        directory: std::env::temp_dir(),
+    };
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let code = runtime.block_on(async {
+        let jobs = Registry::new(Runs::lazily_at(&url));
+        let jobs = jobs.register::<Nap>().register::<Stay>().register::<Abort>();
+        goodjob_cli::run_with(invocation, jobs).await
+    });
+    // An exit code can be compared, not read.
+    let code = (0..=255).find(|n| code == std::process::ExitCode::from(*n)).unwrap();
+    std::process::exit(code.into());
+}
+
+/// A running worker. Dropping it kills it.
+pub(crate) struct Worker {
+    child: Child,
+    lines: Arc<Mutex<Vec<String>>>,
+}
+
+impl Worker {
+    /// Starts it with these arguments; does not wait.
+    pub(crate) fn start(args: &str, url: &str) -> Self {
+        let mut child = Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", "worker::be_a_worker", "--nocapture"])
+            .env_clear()
+            .env(ARGS, args)
+            .env("DATABASE_URL", url)
+            .env("GOOD_JOB_CANCEL_GRACE", "0.2")
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let lines = Arc::new(Mutex::new(Vec::new()));
+        let (read, heard) = (BufReader::new(child.stderr.take().unwrap()), Arc::clone(&lines));
+        // A full pipe would stop the worker. Ends with it.
+        std::thread::spawn(move || {
+            read.lines().map_while(Result::ok).for_each(|line| heard.lock().unwrap().push(line));
+        });
+        Self { child, lines }
+    }
+
+    /// Starts it and waits until it takes jobs.
+    pub(crate) async fn ready(args: &str, url: &str) -> Self {
+        let worker = Self::start(args, url);
+        worker.until("is ready").await;
+        worker
+    }
+
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Waits until a line of the log has `text` in it.
+    pub(crate) async fn until(&self, text: &str) {
+        eventually(&format!("a line with {text:?}"), PATIENCE, async || {
+            let lines = self.lines.lock().unwrap();
+            if lines.iter().any(|line| line.contains(text)) {
+                Ok(())
+            } else {
+                Err(lines.join("\n"))
+            }
+        })
+        .await;
+    }
+
+    pub(crate) fn signal(&self, signal: Signal) {
+        kill_process(Pid::from_child(&self.child), signal).unwrap();
+    }
+
+    /// Kills it without a word, and notes its death.
+    pub(crate) async fn kill(mut self, runs: &Runs) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+        runs.died(self.pid()).await;
+    }
+
+    /// Waits for its end; returns its exit code, which is `None` after a signal, and its log.
+    pub(crate) async fn end(&mut self) -> (Option<i32>, String) {
+        let status = eventually("the end of the worker", PATIENCE, async || {
+            self.child.try_wait().unwrap().ok_or_else(|| self.lines.lock().unwrap().join("\n"))
+        })
+        .await;
+        (status.code(), self.lines.lock().unwrap().join("\n"))
+    }
+
+    /// Whether it has ended.
+    pub(crate) fn has_ended(&mut self) -> bool {
+        self.child.try_wait().unwrap().is_some()
+    }
+}
+
+impl Drop for Worker {
+    fn drop(&mut self) {
+        // What has ended cannot be killed, which is fine.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
