@@ -9,7 +9,7 @@ use serde_json::Value;
 use sqlx::PgPool;
 use sqlx::postgres::{PgListener, PgPoolOptions};
 use tokio::sync::{mpsc, watch};
-use tokio::time::{Instant, MissedTickBehavior, interval};
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 
 use super::peers::Peers;
 use super::{
@@ -21,8 +21,9 @@ use crate::{process, sql};
 
 /// Time between looks at the peers. It also notices a connection that died in silence.
 const LOOK: Duration = Duration::from_secs(5);
-/// After so long without a heartbeat from the capsule, this session beats by itself.
-const SILENCE: Duration = Duration::from_secs(15);
+/// After so long without a heartbeat from the capsule, which beats every 10 s, this session beats in its
+/// name: a process whose jobs block its runtime lives, it is only too busy to say so.
+const OVERDUE: Duration = Duration::from_secs(11);
 /// How long a dead or leaving session may take to close.
 const GOODBYE: Duration = Duration::from_secs(1);
 
@@ -127,11 +128,15 @@ impl NotifySession {
                             }
                         }
                         self.keep_up(live).await?;
+                        looks.reset();
                     }
                 },
-                _ = looks.tick() => {
-                    self.beat_for_the_silent(live).await?;
-                    self.look(live).await?;
+                _ = looks.tick() => self.look(live).await?,
+                state = overdue(self.last_beat.as_ref()) => {
+                    tracing::warn!("no heartbeat came: jobs are blocking the runtime's threads");
+                    let beaten = self.beat(live, state).await.map(drop);
+                    survived("the heartbeat", beaten)?;
+                    self.keep_up(live).await?;
                 }
             }
         }
@@ -178,23 +183,7 @@ impl NotifySession {
         Ok((now, Instant::now()))
     }
 
-    /// Beats in the name of a process whose runtime is blocked by its own jobs: it lives, it is only
-    /// too busy to say so.
-    async fn beat_for_the_silent(&mut self, live: &mut Live) -> sqlx::Result<()> {
-        match self.last_beat.take() {
-            Some((state, at)) if at.elapsed() > SILENCE => {
-                tracing::warn!("no heartbeat came: jobs are blocking the runtime's threads");
-                self.beat(live, state).await?;
-                self.keep_up(live).await
-            }
-            last => {
-                self.last_beat = last;
-                Ok(())
-            }
-        }
-    }
-
-    /// What is done with each beat besides: our own jobs, then those of the dead.
+    /// What is done with each beat besides: for our own jobs, for those of the dead and of nobody.
     async fn keep_up(&mut self, live: &mut Live) -> sqlx::Result<()> {
         let restamped = self.restamp(live).await;
         survived("stamping running jobs", restamped)?;
@@ -264,6 +253,13 @@ impl NotifySession {
             }
         }
     }
+}
+
+/// Waits until a beat is overdue; returns what it should say. Cancel safe.
+async fn overdue(last: Option<&(Value, Instant)>) -> Value {
+    let Some((state, at)) = last else { return std::future::pending().await };
+    sleep_until(*at + OVERDUE).await;
+    state.clone()
 }
 
 /// Lets an error of the upkeep pass unless the session itself is gone. A statement that was given up
