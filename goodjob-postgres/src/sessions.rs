@@ -120,8 +120,10 @@ impl Sessions {
         let command = NotifyCommand::Beat { process: Box::new(process.clone()), reply };
         self.notify.send(command).await.map_err(|_| ended())?;
         let (then, at) = answer.await.map_err(|_| ended())??;
-        // Timers are set by this: each millisecond that the answer took would delay every job.
-        Ok(then + at.elapsed())
+        // Timers are set by this: each millisecond that the answer took would delay every job. Whole
+        // microseconds, as the tables keep them.
+        let since = i64::try_from(at.elapsed().as_micros()).unwrap_or(0);
+        Ok(then + chrono::TimeDelta::microseconds(since))
     }
 
     /// Unregisters the process and ends both sessions.
