@@ -9,7 +9,7 @@ use sqlx::Row;
 use crate::options::{LockStrategy, PgOptions};
 use crate::{rows, sql};
 
-/// Claims on `lock_session`, which will hold the advisory locks.
+/// Claims on `lock_session`, which will hold the advisory locks: either `suspects` or the others.
 pub(crate) async fn claim(
     lock_session: &mut PgConnection,
     options: &PgOptions,
@@ -17,6 +17,7 @@ pub(crate) async fn claim(
     session: &str,
     wanted: &Wanted,
     max: usize,
+    suspects: bool,
 ) -> sqlx::Result<Claims> {
     let strategy = options.lock_strategy;
     let (mode, names) = selection(&wanted.queues);
@@ -28,7 +29,8 @@ pub(crate) async fn claim(
         .bind(names)
         .bind(process.as_uuid())
         .bind(strategy.code())
-        .bind(session);
+        .bind(session)
+        .bind(suspects);
     let query = if strategy == LockStrategy::Advisory { query.bind(mode) } else { query };
     let rows = query.fetch_all(lock_session).await?;
 

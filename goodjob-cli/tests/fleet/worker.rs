@@ -44,7 +44,7 @@ impl Perform<Runs> for Stay {
         let again = cx.state().of(cx.job_id()).await > 0;
         let stay = async {
             if !again {
-                std::future::pending().await
+                std::future::pending::<()>().await;
             }
         };
         Ok(cx.state().log_as(&cx, stay).await?)

@@ -36,6 +36,8 @@ pub(crate) struct LockSession {
     common: Common,
     /// Attempts whose lock this session holds, or would if it lived.
     held: HashMap<JobId, Token>,
+    /// The one of them, if any, that is suspected of killing its process.
+    suspect: Option<JobId>,
     /// How often jobs are still to be looked for that a claim may have left without an answer.
     sweeps: u8,
     published: watch::Sender<Arc<Vec<Token>>>,
@@ -49,7 +51,7 @@ struct Live {
 
 impl LockSession {
     pub(crate) fn new(common: Common, published: watch::Sender<Arc<Vec<Token>>>) -> Self {
-        Self { common, held: HashMap::new(), sweeps: 0, published }
+        Self { common, held: HashMap::new(), suspect: None, sweeps: 0, published }
     }
 
     /// Serves until the last sender of `inbox` is gone.
@@ -103,9 +105,6 @@ impl LockSession {
                     return Err(error);
                 }
                 Err(error) => {
-                    // Locks taken before a statement was cancelled stay held, and one whose answer
-                    // could not be read was committed.
-                    self.audit(live).await?;
                     self.sweeps = 1;
                     self.sweep(live).await?;
                     let _ = reply.send(Err(store_error(error)));
@@ -123,9 +122,29 @@ impl LockSession {
     ) -> sqlx::Result<Claims> {
         let Live { connection, secret } = live;
         let (options, process) = (&self.common.options, self.common.process);
-        let claiming = claim::claim(connection, options, process, secret, wanted, max);
-        let found = within(DEADLINE, claiming).await?;
+        let claiming = claim::claim(connection, options, process, secret, wanted, max, false);
+        let mut found = within(DEADLINE, claiming).await?;
         self.held.extend(found.taken.iter().map(|claim| (claim.token.job, claim.token)));
+        // What was passed over may be suspects. One at a time, lest the innocent among them vanish
+        // with the guilty one until all are given up.
+        if self.suspect.is_none() && found.contended > 0 && found.taken.len() < max {
+            let claiming = claim::claim(connection, options, process, secret, wanted, 1, true);
+            match within(DEADLINE, claiming).await {
+                Ok(mut suspects) => {
+                    if let Some(claim) = suspects.taken.pop() {
+                        self.held.insert(claim.token.job, claim.token);
+                        self.suspect = Some(claim.token.job);
+                        found.taken.push(claim);
+                        found.contended -= 1;
+                    }
+                }
+                // What the first statement found is ours and has to be answered.
+                Err(error) => {
+                    tracing::warn!(%error, "cannot look for jobs that vanished twice");
+                    self.sweeps = 1;
+                }
+            }
+        }
         self.publish();
         Ok(found)
     }
@@ -175,6 +194,7 @@ impl LockSession {
         for job in jobs {
             self.held.remove(job);
         }
+        self.suspect = self.suspect.filter(|job| self.held.contains_key(job));
         self.publish();
         self.common.locks.send_if_modified(|state| {
             let before = state.lost.len();
@@ -222,6 +242,9 @@ impl LockSession {
         if self.sweeps == 0 {
             return Ok(());
         }
+        // Locks taken before a statement was cancelled stay held; one whose answer could not be read
+        // was committed.
+        self.audit(live).await?;
         let lost = Arc::clone(&self.common.locks.borrow().lost);
         let lost = lost.iter().map(|token| &token.job);
         let known: Vec<Uuid> = self.held.keys().chain(lost).map(JobId::as_uuid).collect();
@@ -311,6 +334,7 @@ impl LockSession {
             .into_iter()
             .partition(|(job, _)| confirmed.contains(job));
         self.held = held;
+        self.suspect = self.suspect.filter(|job| self.held.contains_key(job));
         let lost: HashMap<JobId, Token> = lost;
         self.publish();
         Ok(lost.into_values().collect())
