@@ -39,7 +39,8 @@ async fn each_running_job_is_one_lock_of_an_idle_session() {
     .fetch_all(&stage.pool)
     .await
     .unwrap();
-    (expected.sort(), keys.sort());
+    expected.sort();
+    keys.sort();
     assert_eq!(keys, expected);
     // No transaction is open while bodies run; a look at the session takes no time.
     let begun = Instant::now();
