@@ -9,6 +9,15 @@ use sqlx::Row;
 use crate::options::{LockStrategy, PgOptions};
 use crate::{rows, sql};
 
+/// Jobs that vanished with their process twice in a row.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Suspects {
+    /// All but these are looked for.
+    PassOver,
+    /// These alone are looked for.
+    Only,
+}
+
 /// Claims on `lock_session`, which will hold the advisory locks.
 pub(crate) async fn claim(
     lock_session: &mut PgConnection,
@@ -17,6 +26,7 @@ pub(crate) async fn claim(
     session: &str,
     wanted: &Wanted,
     max: usize,
+    suspects: Suspects,
 ) -> sqlx::Result<Claims> {
     let strategy = options.lock_strategy;
     let (mode, names) = selection(&wanted.queues);
@@ -28,7 +38,8 @@ pub(crate) async fn claim(
         .bind(names)
         .bind(process.as_uuid())
         .bind(strategy.code())
-        .bind(session);
+        .bind(session)
+        .bind(suspects == Suspects::Only);
     let query = if strategy == LockStrategy::Advisory { query.bind(mode) } else { query };
     let rows = query.fetch_all(lock_session).await?;
 

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use goodjob_core::{
@@ -10,6 +11,7 @@ use goodjob_core::{
 };
 use sqlx::PgPool;
 use tokio::sync::{broadcast, mpsc, watch};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::error::{ConnectError, store_error};
@@ -18,6 +20,8 @@ use crate::rows::Moment;
 use crate::sessions::{Common, Sessions};
 use crate::{claim, enqueue, schema, settle, sql};
 
+/// How long leaving waits for settlements that are under way.
+const LAST_SETTLEMENTS: Duration = Duration::from_secs(10);
 /// Notices kept for a listener that is slow; one that misses some is told to look for itself.
 const SIGNALS: usize = 4096;
 
@@ -212,15 +216,20 @@ impl Store for PgStore {
     }
 
     async fn leave(&self, process: &ProcessRecord) -> Result<(), StoreError> {
-        let Some(sessions) = self.set_sessions(None) else { return Ok(()) };
+        let Some(mut sessions) = self.set_sessions(None) else { return Ok(()) };
         debug_assert_eq!(sessions.process, process.id);
-        // A settlement under way holds the other handle; it ends by itself.
-        match Arc::try_unwrap(sessions) {
-            Ok(sessions) => sessions.leave().await,
-            Err(shared) => {
-                self.set_sessions(Some(shared));
-                Err(StoreError::unavailable("attempts are still being settled"))
+        // A settlement under way, whose caller went away, holds the other handle for a moment.
+        let deadline = Instant::now() + LAST_SETTLEMENTS;
+        loop {
+            match Arc::try_unwrap(sessions) {
+                Ok(sessions) => return sessions.leave().await,
+                Err(shared) if Instant::now() < deadline => sessions = shared,
+                Err(shared) => {
+                    self.set_sessions(Some(shared));
+                    return Err(StoreError::unavailable("attempts are still being settled"));
+                }
             }
+            tokio::time::sleep(Duration::from_millis(10)).await;
         }
     }
 }

@@ -1,5 +1,6 @@
 //! A worker inside a test: starts a capsule on a [`Database`], enqueues, and awaits how jobs end.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use goodjob_core::{
@@ -7,7 +8,6 @@ use goodjob_core::{
     Shutdown,
 };
 use goodjob_postgres::{PgOptions, PgStore};
-use std::sync::Arc;
 
 use crate::database::Database;
 use crate::eventually::eventually;

@@ -18,6 +18,7 @@ use uuid::Uuid;
 use super::{
     Common, DEADLINE, FIRST_PAUSE, LockCommand, Reply, connect, end_predecessor, jittered, within,
 };
+use crate::claim::Suspects;
 use crate::error::{is_down_for_everyone, is_fatal, store_error};
 use crate::key::advisory_key;
 use crate::options::LockStrategy;
@@ -44,6 +45,8 @@ pub(crate) struct LockSession {
     /// Attempts whose lock this session holds, or would if it lived. By attempt and not by job: while
     /// the end of one attempt waits to be unlocked, the next one at the same job may be held already.
     held: HashSet<Token>,
+    /// The one of them, if any, that is suspected of killing its process.
+    suspect: Option<Token>,
     published: watch::Sender<Arc<Vec<Token>>>,
     /// Looks for jobs that are ours without our knowing still to be made: the server may carry a claim
     /// through after it was told to end its session.
@@ -59,7 +62,14 @@ struct Live {
 
 impl LockSession {
     pub(crate) fn new(common: Common, published: watch::Sender<Arc<Vec<Token>>>) -> Self {
-        Self { common, held: HashSet::new(), published, sweeps: 0, audited: Instant::now() }
+        Self {
+            common,
+            held: HashSet::new(),
+            suspect: None,
+            published,
+            sweeps: 0,
+            audited: Instant::now(),
+        }
     }
 
     /// Serves until the last sender of `inbox` is gone.
@@ -112,10 +122,7 @@ impl LockSession {
                     return Err(error);
                 }
                 Err(error) => {
-                    // Locks taken before a statement was cancelled stay held, and one whose answer
-                    // could not be read was committed.
                     self.sweeps = self.sweeps.max(1);
-                    self.audit(live).await?;
                     self.sweep(live).await?;
                     let _ = reply.send(Err(store_error(error)));
                 }
@@ -130,12 +137,48 @@ impl LockSession {
         wanted: &Wanted,
         max: usize,
     ) -> sqlx::Result<Claims> {
+        let mut found = self.search(live, wanted, max, Suspects::PassOver).await?;
+        if found.contended > 0 && found.taken.len() < max {
+            self.take_a_suspect(live, wanted, &mut found).await;
+        }
+        self.publish();
+        Ok(found)
+    }
+
+    /// What was passed over may be jobs that vanished twice. One at a time, lest the innocent among them
+    /// vanish with the guilty one until all are given up.
+    async fn take_a_suspect(&mut self, live: &mut Live, wanted: &Wanted, found: &mut Claims) {
+        if self.suspect.is_some_and(|suspect| self.held.contains(&suspect)) {
+            return;
+        }
+        match self.search(live, wanted, 1, Suspects::Only).await {
+            Ok(mut suspects) => {
+                if let Some(claim) = suspects.taken.pop() {
+                    self.suspect = Some(claim.token);
+                    found.taken.push(claim);
+                    found.contended = found.contended.saturating_sub(1);
+                }
+            }
+            // What the first search found is ours and has to be answered all the same.
+            Err(error) => {
+                tracing::warn!(%error, "cannot look for jobs that vanished twice");
+                self.sweeps = self.sweeps.max(1);
+            }
+        }
+    }
+
+    async fn search(
+        &mut self,
+        live: &mut Live,
+        wanted: &Wanted,
+        max: usize,
+        suspects: Suspects,
+    ) -> sqlx::Result<Claims> {
         let Live { connection, secret } = live;
         let (options, process) = (&self.common.options, self.common.process);
-        let claiming = claim::claim(connection, options, process, secret, wanted, max);
+        let claiming = claim::claim(connection, options, process, secret, wanted, max, suspects);
         let found = within(DEADLINE, claiming).await?;
         self.held.extend(found.taken.iter().map(|claim| claim.token));
-        self.publish();
         Ok(found)
     }
 
@@ -241,6 +284,9 @@ impl LockSession {
         if self.sweeps == 0 {
             return Ok(());
         }
+        // Locks taken before a statement was cancelled stay held, and one whose answer could not be read
+        // was committed.
+        self.audit(live).await?;
         let lost = Arc::clone(&self.common.locks.borrow().lost);
         let known: Vec<Uuid> =
             self.held.iter().chain(lost.iter()).map(|token| token.job.as_uuid()).collect();

@@ -1,17 +1,17 @@
 -- Head of a claim with the gem's strategy `advisory`, for any selection of queues: the advisory lock
 -- alone excludes, so rows that others own are candidates too, and a dead owner's job is taken as soon
 -- as its lock is free. Our own rows are not: a session finds its own locks free.
--- `$8` says how `$4` is meant.
+-- `$9` says how `$4` is meant.
 WITH candidate AS MATERIALIZED (
   SELECT id, performed_at AS before, locked_by_id IS NULL AS unowned
   FROM good_jobs
   WHERE finished_at IS NULL AND locked_by_id IS DISTINCT FROM $5::uuid AND scheduled_at <= now()
     AND job_class = ANY($1::text[])
-    AND CASE $8::text WHEN 'any' THEN true
+    AND CASE $9::text WHEN 'any' THEN true
                       WHEN 'except' THEN queue_name <> ALL($4::text[]) OR queue_name IS NULL
                       ELSE queue_name = ANY($4::text[]) END
     AND current_setting('goodjob.session', true) = $7::text
-  ORDER BY CASE WHEN $8::text = 'in_order' THEN array_position($4::text[], queue_name) END,
+  ORDER BY CASE WHEN $9::text = 'in_order' THEN array_position($4::text[], queue_name) END,
            priority ASC NULLS LAST, scheduled_at, id
   LIMIT $2::bigint + $3::bigint
   FOR NO KEY UPDATE SKIP LOCKED

@@ -5,14 +5,27 @@
 -- M7). One UPDATE and not two, because each one enters the row into a dozen indexes again.
 -- A row whose `performed_at` was set belonged to an attempt that vanished: its execution is closed as
 -- the gem closes it, and the vanished attempts in a row are counted for the poison limit. Their text is
--- matched from its start: a poisoned job's own error quotes it.
+-- matched from its start: a poisoned job's own error quotes it. Whoever ran beside a job that kills its
+-- process vanished with it: so that they are not given up together, those that vanished twice are taken
+-- by themselves, one at a time (`$8`), and passed over otherwise.
 -- The outer join brings `contended` back even when nothing was taken. It counts the candidates without
 -- an owner whose lock was held all the same: somebody is just taking or ending them. After a full catch
 -- it stays 0, so that no further row is pulled for it.
-, locked AS MATERIALIZED (
-  SELECT id, before, unowned FROM candidate
-  WHERE $6::smallint = 1
-     OR pg_try_advisory_lock(('x' || substr(md5('good_jobs-' || id::text), 1, 16))::bit(64)::bigint)
+, counted AS MATERIALIZED (
+  SELECT c.id, c.before, c.unowned, CASE WHEN c.before IS NULL THEN 0 ELSE greatest(1, (
+    SELECT count(*) FROM good_job_executions e
+    WHERE e.active_job_id = c.id
+      AND (e.finished_at IS NULL OR e.error_event = 0 AND e.error LIKE 'GoodJob::Interrupt%: Interrupted after starting perform at%')
+      AND NOT EXISTS (
+        SELECT FROM good_job_executions x
+        WHERE x.active_job_id = c.id AND x.created_at >= e.created_at AND x.finished_at IS NOT NULL
+          AND (x.error_event = 0 AND x.error LIKE 'GoodJob::Interrupt%: Interrupted after starting perform at%') IS NOT TRUE))) END AS times
+  FROM candidate c
+), locked AS MATERIALIZED (
+  -- CASE, because AND may try the lock first and then leave it on a row that is passed over.
+  SELECT id, before, unowned, times FROM counted
+  WHERE CASE WHEN (times >= 2) = $8::boolean THEN $6::smallint = 1
+     OR pg_try_advisory_lock(('x' || substr(md5('good_jobs-' || id::text), 1, 16))::bit(64)::bigint) ELSE false END
   LIMIT $2::bigint
 ), claimed AS (
   UPDATE good_jobs j SET
@@ -23,22 +36,16 @@
                       || to_char(l.before, 'YYYY-MM-DD HH24:MI:SS') || ' UTC''' END,
     error_event = CASE WHEN l.before IS NULL THEN j.error_event ELSE 0 END
   FROM locked l WHERE j.id = l.id
-  RETURNING j.*, l.before
+  RETURNING j.*, l.before, l.times
 ), interrupted AS (
   UPDATE good_job_executions e
   SET error = c.error, error_event = 0, finished_at = c.performed_at, duration = interval '0'
   FROM claimed c
   WHERE c.before IS NOT NULL AND e.active_job_id = c.id AND e.finished_at IS NULL
-), vanished AS (
-  SELECT c.id, greatest(1, count(*)) AS times
-  FROM claimed c JOIN good_job_executions e ON e.active_job_id = c.id
-  WHERE c.before IS NOT NULL
-    AND (e.finished_at IS NULL OR e.error_event = 0 AND e.error LIKE 'GoodJob::Interrupt%: Interrupted after starting perform at%')
-    AND NOT EXISTS (
-      SELECT FROM good_job_executions x
-      WHERE x.active_job_id = c.id AND x.created_at >= e.created_at AND x.finished_at IS NOT NULL
-        AND (x.error_event = 0 AND x.error LIKE 'GoodJob::Interrupt%: Interrupted after starting perform at%') IS NOT TRUE)
-  GROUP BY c.id
+-- the gem closes it, and the vanished attempts in a row are counted for the poison limit. Their text is
+-- matched from its start: a poisoned job's own error quotes it. Whoever ran beside a job that kills its
+-- process vanished with it: so that they are not given up together, those that vanished twice are taken
+-- by themselves, one at a time (`$8`), and passed over otherwise.
 ), started AS (
   INSERT INTO good_job_executions (id, created_at, updated_at, active_job_id, job_class, queue_name,
                                    serialized_params, scheduled_at, process_id)
@@ -57,6 +64,6 @@ FROM contention LEFT JOIN (
          c.created_at::timestamptz AS created_at, c.scheduled_at::timestamptz AS scheduled_at,
          c.performed_at::timestamptz AS performed_at, c.finished_at::timestamptz AS finished_at,
          c.error, c.error_event, c.executions_count, c.locked_by_id, s.id AS execution_id,
-         CASE WHEN c.before IS NULL THEN 0 ELSE COALESCE(v.times, 1) END AS interruptions
-  FROM claimed c JOIN started s ON s.active_job_id = c.id LEFT JOIN vanished v ON v.id = c.id
+         c.times AS interruptions
+  FROM claimed c JOIN started s ON s.active_job_id = c.id
 ) j ON true;

@@ -66,15 +66,16 @@ async fn a_claim_walks_the_index_of_unowned_jobs() {
     for (statement, queues) in
         [("CLAIM_ANY", "NULL"), ("CLAIM_ONLY", "'{q1}'"), ("CLAIM_EXCEPT", "'{q1}'")]
     {
-        let plan = plan_of(statement, &format!("'{{A}}', 5, 995, {queues}, {me}, 2, 's'")).await;
+        let plan =
+            plan_of(statement, &format!("'{{A}}', 5, 995, {queues}, {me}, 2, 's', false")).await;
         assert_no_scan_of_a_table(&plan);
         let uses_one = ["index_good_jobs_for_candidate_dequeue_unlocked", "index_goodjob_lanes"];
         assert!(uses_one.iter().any(|index| plan.contains(index)), "{statement}\n{plan}");
     }
-    let parameters = format!("'{{A}}', 5, 995, NULL, {me}, 0, 's', 'any'");
+    let parameters = format!("'{{A}}', 5, 995, NULL, {me}, 0, 's', false, 'any'");
     assert_no_scan_of_a_table(&plan_of("CLAIM_ADVISORY", &parameters).await);
     // The order of a list is no index's order: the due rows of its queues are sorted.
-    let parameters = format!("'{{A}}', 5, 995, '{{q1,q2}}', {me}, 2, 's'");
+    let parameters = format!("'{{A}}', 5, 995, '{{q1,q2}}', {me}, 2, 's', false");
     assert_no_scan_of_a_table(&plan_of("CLAIM_IN_ORDER", &parameters).await);
 }
 
