@@ -112,6 +112,25 @@ pub struct Wanted {
     pub classes: Vec<String>,
 }
 
+impl Wanted {
+    /// Whether a job is of these queues and classes.
+    #[must_use]
+    pub fn accepts(&self, job: &JobRecord) -> bool {
+        self.queues.matches(job.queue.as_deref()) && self.classes.contains(&job.class)
+    }
+
+    /// The order in which jobs start: by priority, those without one last, then due time, then id. A
+    /// queue list with a sign `+` comes before all that.
+    #[must_use]
+    pub fn rank(&self, job: &JobRecord) -> impl Ord + use<> {
+        let turn = match (&self.queues, &job.queue) {
+            (QueueSelector::InOrder(names), Some(queue)) => names.iter().position(|n| n == queue),
+            _ => None,
+        };
+        (turn, job.priority.is_none(), job.priority, job.scheduled_at, job.id)
+    }
+}
+
 /// What became of a job that was to be stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Inserted {

@@ -1,7 +1,5 @@
 //! The claim: which statement for which selection, and what it brought.
 
-use std::cmp::Reverse;
-
 use goodjob_core::{Claim, Claims, ProcessId, QueueSelector, Wanted};
 use sqlx::PgConnection;
 use sqlx::Row;
@@ -48,7 +46,8 @@ pub(crate) async fn claim(
     for row in &rows {
         taken.extend(rows::claim(row)?);
     }
-    taken.sort_by_key(|claim| rank(&wanted.queues, claim));
+    // An UPDATE returns rows in no order; jobs start in the order in which they were looked for.
+    taken.sort_by_key(|claim: &Claim| wanted.rank(&claim.job));
     Ok(Claims { taken, contended: usize::try_from(contended).unwrap_or(0) })
 }
 
@@ -70,14 +69,4 @@ pub(crate) fn selection(queues: &QueueSelector) -> (&'static str, Option<&[Strin
         QueueSelector::Except(names) => ("except", Some(names)),
         QueueSelector::InOrder(names) => ("in_order", Some(names)),
     }
-}
-
-/// An UPDATE returns rows in no order; jobs start in the order in which they were looked for.
-fn rank(queues: &QueueSelector, claim: &Claim) -> impl Ord + use<> {
-    let job = &claim.job;
-    let turn = match (queues, &job.queue) {
-        (QueueSelector::InOrder(names), Some(queue)) => names.iter().position(|name| name == queue),
-        _ => None,
-    };
-    (turn, Reverse(job.priority.is_some()), job.priority, job.scheduled_at, job.id)
 }

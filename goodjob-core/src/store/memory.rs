@@ -17,7 +17,6 @@ use crate::clock::{Clock, Timestamp};
 use crate::ids::{ExecutionId, JobId, ProcessId};
 use crate::job::{Due, NewJob, Payload};
 use crate::notifier::{Notice, Notifier, Signal};
-use crate::queue::QueueSelector;
 
 /// A process that has not beaten for this long is dead, as in the gem.
 const EXPIRED: Duration = Duration::from_secs(5 * 60);
@@ -161,15 +160,6 @@ fn interrupted(started: Timestamp) -> String {
     format!("GoodJob::InterruptedError: {VANISHED} '{started}'")
 }
 
-/// The order in which jobs start; a queue list with a sign `+` comes before the priority.
-fn rank(queues: &QueueSelector, job: &JobRecord) -> impl Ord + use<> {
-    let turn = match (queues, &job.queue) {
-        (QueueSelector::InOrder(names), Some(queue)) => names.iter().position(|n| n == queue),
-        _ => None,
-    };
-    (turn, job.priority.is_none(), job.priority, job.scheduled_at, job.id)
-}
-
 #[async_trait]
 impl Store for MemoryStore {
     async fn insert(&self, jobs: &[NewJob]) -> Result<Vec<Inserted>, StoreError> {
@@ -233,12 +223,11 @@ impl Store for MemoryStore {
                 job.finished_at.is_none()
                     && job.locked_by.is_none()
                     && job.scheduled_at.is_some_and(|at| at <= now)
-                    && wanted.queues.matches(job.queue.as_deref())
-                    && wanted.classes.contains(&job.class)
+                    && wanted.accepts(job)
             })
             .cloned()
             .collect();
-        due.sort_by_key(|job| rank(&wanted.queues, job));
+        due.sort_by_key(|job| wanted.rank(job));
         due.truncate(max);
         let taken = due
             .into_iter()
@@ -352,8 +341,7 @@ impl Store for MemoryStore {
             .jobs
             .values()
             .filter(|job| job.finished_at.is_none() && job.locked_by.is_none())
-            .filter(|job| wanted.queues.matches(job.queue.as_deref()))
-            .filter(|job| wanted.classes.contains(&job.class))
+            .filter(|job| wanted.accepts(job))
             .filter_map(|job| job.scheduled_at.filter(|at| *at > now))
             .collect();
         times.sort_unstable();
