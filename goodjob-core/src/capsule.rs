@@ -4,6 +4,7 @@
 mod attempt;
 mod heart;
 mod panics;
+mod pause;
 mod performer;
 mod poller;
 mod scheduler;

@@ -12,6 +12,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::attempt::Attempt;
+use super::pause::Pause;
 use super::performer::{Performed, Performer};
 use super::poller::Poller;
 use super::settler::{Ended, SettlerHandle};
@@ -23,7 +24,6 @@ use crate::store::{Claims, Health, LockState, Store, StoreError, Token, Wanted};
 
 /// Waits after a search that failed or met held locks alone, doubled each time.
 const FIRST_PAUSE: Duration = Duration::from_millis(30);
-const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 const LONGEST_CONTENDED: Duration = Duration::from_millis(500);
 
 /// A notice for a time no further ahead is taken for one for now.
@@ -122,7 +122,7 @@ pub(crate) struct Scheduler {
     answering: Vec<oneshot::Sender<()>>,
     /// No search before this.
     not_before: Option<Instant>,
-    pause: Duration,
+    pause: Pause,
 }
 
 impl Scheduler {
@@ -165,7 +165,7 @@ impl Scheduler {
             asking: Vec::new(),
             answering: Vec::new(),
             not_before: None,
-            pause: FIRST_PAUSE,
+            pause: Pause::starting_at(FIRST_PAUSE),
         }
     }
 
@@ -232,7 +232,7 @@ impl Scheduler {
             Event::Searched(Err(error)) => {
                 tracing::warn!(%error, pool = %self.wanted.queues, "cannot look for jobs");
                 self.hungry = true;
-                self.hold_off(LONGEST_PAUSE);
+                self.hold_off(Pause::LONGEST);
                 self.asking.append(&mut self.answering);
             }
             Event::LookedAhead(times) => {
@@ -250,8 +250,7 @@ impl Scheduler {
 
     /// Puts the next search off, longer each time in a row.
     fn hold_off(&mut self, longest: Duration) {
-        self.not_before = Some(Instant::now() + jittered(self.pause));
-        self.pause = (self.pause * 2).min(longest);
+        self.not_before = Some(Instant::now() + self.pause.lengthen(longest));
     }
 
     fn start(&mut self, claims: Claims) {
@@ -267,7 +266,7 @@ impl Scheduler {
         // A full catch means that there may be more; held locks, that there is.
         self.hungry |= found == self.asked || claims.contended > 0;
         if found > 0 || claims.contended == 0 {
-            self.pause = FIRST_PAUSE;
+            self.pause.reset();
         }
         if claims.contended > 0 {
             self.hold_off(LONGEST_CONTENDED);
@@ -361,7 +360,7 @@ impl Scheduler {
         }
         let (store, wanted, max) = (Arc::clone(&self.store), self.wanted.clone(), self.max_cache);
         self.lookahead.spawn(async move {
-            let mut pause = FIRST_PAUSE;
+            let mut pause = Pause::starting_at(FIRST_PAUSE);
             loop {
                 match store.upcoming(&wanted, max).await {
                     Ok(times) => return times,
@@ -369,8 +368,7 @@ impl Scheduler {
                         tracing::warn!(%error, pool = %wanted.queues, "cannot look for future jobs");
                     }
                 }
-                tokio::time::sleep(jittered(pause)).await;
-                pause = (pause * 2).min(LONGEST_PAUSE);
+                tokio::time::sleep(pause.lengthen(Pause::LONGEST)).await;
             }
         });
     }
@@ -426,11 +424,6 @@ impl Scheduler {
         cut_off.extend(self.lost.keys().map(|token| token.job));
         cut_off
     }
-}
-
-/// Half of `pause` to all of it, so that many workers do not come back at once.
-fn jittered(pause: Duration) -> Duration {
-    pause.mul_f64(0.5 + rand::random::<f64>() / 2.0)
 }
 
 /// Waits until a search may start that is not possible now. Whether it is starved of room is asked

@@ -8,6 +8,7 @@ use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use super::pause::Pause;
 use crate::job::ErrorNote;
 use crate::store::{Fate, Settled, Settlement, Store, StoreError, Token};
 
@@ -15,9 +16,8 @@ use crate::store::{Fate, Settled, Settlement, Store, StoreError, Token};
 const MAX_GROUP: usize = 500;
 /// Attempts that may run or wait to be written beyond the slots of all pools.
 const MAX_WAITING: usize = 1_000;
-/// Waits between tries while the store is away.
+/// The first wait between tries while the store is away.
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
-const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 /// Time between tries of an outcome whose row somebody else holds.
 const BLOCKED_PAUSE: Duration = Duration::from_millis(100);
 /// How long outcomes are still tried to be written once the shutdown waits no more.
@@ -139,7 +139,7 @@ impl Writer {
                 }
             }
         }
-        let mut pause = FIRST_PAUSE;
+        let mut pause = Pause::starting_at(FIRST_PAUSE);
         while !self.blocked.is_empty() && self.wait(&mut pause).await {
             self.write(std::iter::empty(), &mut flushes).await;
         }
@@ -175,7 +175,7 @@ impl Writer {
         if ended.is_empty() {
             return;
         }
-        let mut pause = FIRST_PAUSE;
+        let mut pause = Pause::starting_at(FIRST_PAUSE);
         loop {
             match self.store.settle(ended).await {
                 Ok(settled) => {
@@ -216,7 +216,7 @@ impl Writer {
         if unstarted.is_empty() {
             return;
         }
-        let mut pause = FIRST_PAUSE;
+        let mut pause = Pause::starting_at(FIRST_PAUSE);
         while let Err(error) = self.store.release(unstarted).await {
             tracing::warn!(%error, attempts = unstarted.len(), "claimed jobs cannot be given back yet");
             if !error.is_transient() || !self.wait(&mut pause).await {
@@ -227,20 +227,19 @@ impl Writer {
 
     /// Waits before the next try; false when there is to be none. The cut ends a wait, so that a
     /// store which is back is written to at once.
-    async fn wait(&mut self, pause: &mut Duration) -> bool {
-        let jittered = pause.mul_f64(0.5 + rand::random::<f64>() / 2.0);
-        *pause = (*pause * 2).min(LONGEST_PAUSE);
+    async fn wait(&mut self, pause: &mut Pause) -> bool {
+        let wait = pause.lengthen(Pause::LONGEST);
         let Some(last_try) = self.last_try else {
             tokio::select! {
-                () = tokio::time::sleep(jittered) => {}
+                () = tokio::time::sleep(wait) => {}
                 () = self.cut.cancelled() => {
                     self.last_try = Some(Instant::now() + LAST_TRY);
-                    *pause = FIRST_PAUSE;
+                    pause.reset();
                 }
             }
             return true;
         };
-        tokio::time::sleep_until(last_try.min(Instant::now() + jittered)).await;
+        tokio::time::sleep_until(last_try.min(Instant::now() + wait)).await;
         Instant::now() < last_try
     }
 }
