@@ -44,11 +44,9 @@ impl<'a> Columns<'a> {
     }
 }
 
-/// A retry is an enqueue to Active Job, which notes its time. Keys of the row that the envelope did
-/// not have when it was claimed are kept: the statement merges.
+/// Keys of the row that the envelope did not have when it was claimed are kept: the statement merges.
 fn enqueued_again(mut payload: Payload) -> Value {
-    let now = chrono::Utc::now().format("%Y-%m-%dT%H:%M:%S%.9fZ").to_string();
-    payload.set("enqueued_at", now.into());
+    payload.set_enqueued_at(chrono::Utc::now());
     payload.into_value()
 }
 

@@ -92,6 +92,11 @@ impl Payload {
         }
     }
 
+    /// Notes when it was enqueued. To Active Job a retry is an enqueue, too.
+    pub fn set_enqueued_at(&mut self, at: Timestamp) {
+        self.set("enqueued_at", iso8601(at).into());
+    }
+
     /// Any key of the envelope.
     #[must_use]
     pub fn get(&self, key: &str) -> Option<&Value> {
