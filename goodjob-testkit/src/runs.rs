@@ -1,6 +1,6 @@
 //! What jobs really did, written down by their bodies: the judge of what ran when, and how often.
 //!
-//! The tables of goodjob say what the engine believes. Here stands what happened.
+//! The tables of goodjob say what it believes. Here stands what happened.
 
 use std::time::Duration;
 
@@ -107,8 +107,9 @@ impl Runs {
     /// # Panics
     /// When the log cannot be read.
     pub async fn of(&self, job: JobId) -> usize {
-        let runs: i64 = self.ask("SELECT count(*) FROM runs WHERE job = $1", job.as_uuid()).await;
-        usize::try_from(runs).unwrap_or(0)
+        let counted = sqlx::query_scalar("SELECT count(*) FROM runs WHERE job = $1");
+        let runs: sqlx::Result<i64> = counted.bind(job.as_uuid()).fetch_one(&self.pool).await;
+        usize::try_from(runs.unwrap_or_else(|error| panic!("{error}"))).unwrap_or(0)
     }
 
     /// Pairs of runs of one job that went on at the same time.
@@ -133,10 +134,5 @@ impl Runs {
     /// Closes its connections.
     pub async fn close(&self) {
         self.pool.close().await;
-    }
-
-    async fn ask(&self, question: &'static str, id: Uuid) -> i64 {
-        let answer = sqlx::query_scalar(question).bind(id).fetch_one(&self.pool).await;
-        answer.unwrap_or_else(|error| panic!("{error}"))
     }
 }
