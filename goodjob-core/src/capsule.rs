@@ -34,7 +34,7 @@ use performer::Performer;
 use scheduler::{Scheduler, Wake};
 use settler::{Backlog, Settler};
 
-/// A running engine. Cheap to clone; all clones are the same engine.
+/// Everything that does jobs in this process. Cheap to clone; all clones are the same capsule.
 ///
 /// It runs on the tokio runtime that it was started on, beside whatever else runs there. Dropping
 /// the last clone stops nothing: call [`shutdown`](Self::shutdown).
@@ -210,7 +210,7 @@ impl Capsule {
     }
 
     /// Waits until no due job is left that its pools want, not even one that another made meanwhile,
-    /// and all outcomes are written. Future jobs are not waited for. Ends with the engine, too.
+    /// and all outcomes are written. Future jobs are not waited for. Ends with the capsule, too.
     pub async fn drained(&self) {
         loop {
             // An outcome that is not written yet may make its job due again.

@@ -1,4 +1,4 @@
-//! The engine of goodjob, without a database.
+//! goodjob without a database: how jobs are enqueued, found, performed and settled.
 //!
 //! *Find the next due job, lock it so that nobody else can, perform it, write down how it ended, and
 //! as long as that found something, do it again; otherwise sleep until a notice, a timer or a poll.*

@@ -87,7 +87,7 @@ impl Harness {
         Self { capsule, adapter: store.adapter(), store }
     }
 
-    /// The engine.
+    /// What runs the jobs: its pools, its heartbeat, its end.
     #[must_use]
     pub fn capsule(&self) -> &Capsule {
         &self.capsule
