@@ -26,14 +26,15 @@ struct Columns<'a> {
 
 impl<'a> Columns<'a> {
     fn push(&mut self, settlement: &'a Settlement) {
-        let (fate, wait, payload, error): (_, _, _, Option<&ErrorNote>) = match &settlement.job {
-            Fate::Succeed => ("succeed", 0.0, None, None),
-            Fate::Retry { wait, payload, error } => {
-                ("retry", wait.as_secs_f64(), Some(enqueued_again(payload.clone())), error.as_ref())
+        let (fate, wait, payload) = match &settlement.job {
+            Fate::Succeed => ("succeed", 0.0, None),
+            Fate::Retry { wait, payload, .. } => {
+                ("retry", wait.as_secs_f64(), Some(enqueued_again(payload.clone())))
             }
-            Fate::PutBack { error } => ("put_back", 0.0, None, Some(error)),
-            Fate::Discard { error } => ("discard", 0.0, None, Some(error)),
+            Fate::PutBack { .. } => ("put_back", 0.0, None),
+            Fate::Discard { .. } => ("discard", 0.0, None),
         };
+        let error = settlement.job.error();
         self.fates.push(fate);
         self.waits.push(wait);
         self.payloads.push(payload);

@@ -135,6 +135,46 @@ impl Rows {
             .for_each(|job| job.locked_by = None);
     }
 
+    /// Unfinished jobs that nobody is doing.
+    fn waiting(&self, wanted: &Wanted) -> impl Iterator<Item = &JobRecord> {
+        self.jobs.values().filter(move |job| {
+            job.finished_at.is_none() && job.locked_by.is_none() && wanted.accepts(job)
+        })
+    }
+
+    /// Writes the owner and starts an attempt.
+    fn start(&mut self, mut job: JobRecord, owner: ProcessId, now: Timestamp) -> Claim {
+        let mut interruptions = 0;
+        if let Some(started) = job.performed_at {
+            job.error = Some(interrupted(started));
+            job.error_event = Some(ErrorEvent::Interrupted);
+            interruptions = self.record_interruption(&job, now);
+        }
+        job.performed_at = Some(now);
+        job.executions_count += 1;
+        job.locked_by = Some(owner);
+        let token = Token {
+            job: job.id,
+            execution: ExecutionId::generate(),
+            performed_at: now,
+            executions_count: job.executions_count,
+        };
+        self.executions.entry(job.id).or_default().push(ExecutionRecord {
+            id: token.execution,
+            job: job.id,
+            process: Some(owner),
+            scheduled_at: job.scheduled_at,
+            started_at: now,
+            finished_at: None,
+            duration: None,
+            error: None,
+            error_event: None,
+            backtrace: Vec::new(),
+        });
+        self.jobs.insert(job.id, job.clone());
+        Claim { job, token, interruptions }
+    }
+
     /// Closes the attempts that vanished with their process; returns how many in a row there are.
     fn record_interruption(&mut self, job: &JobRecord, now: Timestamp) -> u32 {
         let attempts = self.executions.entry(job.id).or_default();
@@ -146,18 +186,19 @@ impl Rows {
         }
         let vanished = |attempt: &&ExecutionRecord| {
             attempt.error_event == Some(ErrorEvent::Interrupted)
-                && attempt.error.as_deref().is_some_and(|error| error.contains(VANISHED))
+                && attempt.error.as_deref().is_some_and(|error| error.starts_with(VANISHED))
         };
         u32::try_from(attempts.iter().rev().take_while(vanished).count()).unwrap_or(u32::MAX)
     }
 }
 
-/// Tells an attempt whose process died from one that a shutdown put back.
-const VANISHED: &str = "Interrupted after starting perform at";
+/// Tells an attempt whose process died from one that a shutdown put back, and from the last one of a
+/// poisonous job, whose error quotes this.
+const VANISHED: &str = "GoodJob::InterruptedError: Interrupted after starting perform at";
 
 fn interrupted(started: Timestamp) -> String {
     let started = started.format("%Y-%m-%d %H:%M:%S UTC");
-    format!("GoodJob::InterruptedError: {VANISHED} '{started}'")
+    format!("{VANISHED} '{started}'")
 }
 
 #[async_trait]
@@ -216,53 +257,11 @@ impl Store for MemoryStore {
         })?;
         let now = self.shared.clock.now();
         let mut rows = self.rows();
-        let mut due: Vec<JobRecord> = rows
-            .jobs
-            .values()
-            .filter(|job| {
-                job.finished_at.is_none()
-                    && job.locked_by.is_none()
-                    && job.scheduled_at.is_some_and(|at| at <= now)
-                    && wanted.accepts(job)
-            })
-            .cloned()
-            .collect();
+        let is_due = |job: &&JobRecord| job.scheduled_at.is_some_and(|at| at <= now);
+        let mut due: Vec<JobRecord> = rows.waiting(wanted).filter(is_due).cloned().collect();
         due.sort_by_key(|job| wanted.rank(job));
         due.truncate(max);
-        let taken = due
-            .into_iter()
-            .map(|mut job| {
-                let mut interruptions = 0;
-                if let Some(started) = job.performed_at {
-                    job.error = Some(interrupted(started));
-                    job.error_event = Some(ErrorEvent::Interrupted);
-                    interruptions = rows.record_interruption(&job, now);
-                }
-                job.performed_at = Some(now);
-                job.executions_count += 1;
-                job.locked_by = Some(me);
-                let token = Token {
-                    job: job.id,
-                    execution: ExecutionId::generate(),
-                    performed_at: now,
-                    executions_count: job.executions_count,
-                };
-                rows.executions.entry(job.id).or_default().push(ExecutionRecord {
-                    id: token.execution,
-                    job: job.id,
-                    process: Some(me),
-                    scheduled_at: job.scheduled_at,
-                    started_at: now,
-                    finished_at: None,
-                    duration: None,
-                    error: None,
-                    error_event: None,
-                    backtrace: Vec::new(),
-                });
-                rows.jobs.insert(job.id, job.clone());
-                Claim { job, token, interruptions }
-            })
-            .collect();
+        let taken = due.into_iter().map(|job| rows.start(job, me, now)).collect();
         Ok(Claims { taken, contended: 0 })
     }
 
@@ -276,11 +275,7 @@ impl Store for MemoryStore {
                     return Settled::Fenced;
                 };
                 job.locked_by = None;
-                let error = match &settlement.job {
-                    Fate::Succeed => None,
-                    Fate::Retry { error, .. } => error.as_ref(),
-                    Fate::PutBack { error } | Fate::Discard { error } => Some(error),
-                };
+                let error = settlement.job.error();
                 job.error = error.map(|error| error.text().to_owned());
                 job.error_event = error.map(|error| error.event());
                 match &settlement.job {
@@ -337,13 +332,8 @@ impl Store for MemoryStore {
     async fn upcoming(&self, wanted: &Wanted, limit: usize) -> Result<Vec<Timestamp>, StoreError> {
         let now = self.shared.clock.now();
         let rows = self.rows();
-        let mut times: Vec<Timestamp> = rows
-            .jobs
-            .values()
-            .filter(|job| job.finished_at.is_none() && job.locked_by.is_none())
-            .filter(|job| wanted.accepts(job))
-            .filter_map(|job| job.scheduled_at.filter(|at| *at > now))
-            .collect();
+        let in_future = |job: &JobRecord| job.scheduled_at.filter(|at| *at > now);
+        let mut times: Vec<Timestamp> = rows.waiting(wanted).filter_map(in_future).collect();
         times.sort_unstable();
         times.truncate(limit);
         Ok(times)

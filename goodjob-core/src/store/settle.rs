@@ -57,6 +57,18 @@ pub enum Fate {
     },
 }
 
+impl Fate {
+    /// The error that the attempt and the job are marked with.
+    #[must_use]
+    pub fn error(&self) -> Option<&ErrorNote> {
+        match self {
+            Self::Succeed => None,
+            Self::Retry { error, .. } => error.as_ref(),
+            Self::PutBack { error } | Self::Discard { error } => Some(error),
+        }
+    }
+}
+
 /// Decides what becomes of a claimed job.
 ///
 /// Pure: the same attempt, outcome, policy and `chance` (uniform in [0, 1), spreads the waits) give
@@ -161,11 +173,7 @@ mod tests {
     }
 
     fn event(fate: &Fate) -> Option<ErrorEvent> {
-        match fate {
-            Fate::Succeed => None,
-            Fate::Retry { error, .. } => error.as_ref().map(ErrorNote::event),
-            Fate::PutBack { error } | Fate::Discard { error } => Some(error.event()),
-        }
+        fate.error().map(ErrorNote::event)
     }
 
     #[test]
