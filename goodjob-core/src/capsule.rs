@@ -31,7 +31,7 @@ use crate::notifier::{Notifier, Signal};
 use crate::store::{Store, StoreError, Wanted};
 use heart::Heart;
 use performer::Performer;
-use scheduler::{Scheduler, Wake};
+use scheduler::{Common, Scheduler, Wake};
 use settler::{Backlog, Settler};
 
 /// Everything that does jobs in this process. Cheap to clone; all clones are the same capsule.
@@ -120,15 +120,11 @@ impl Capsule {
         let (stop, cut) = (CancellationToken::new(), CancellationToken::new());
         panics::keep_locations();
 
-        let mut reports = Vec::new();
-        let mut states = Vec::new();
-        for _ in &config.pools {
-            let (state, report) = watch::channel(PoolState::default());
-            states.push(state);
-            reports.push(report);
-        }
+        let states: Vec<watch::Sender<PoolState>> =
+            config.pools.iter().map(|_| watch::Sender::default()).collect();
+        let reports = states.iter().map(watch::Sender::subscribe).collect();
         let clock = Clock::system();
-        let heart = Heart::new(&config, &handlers, Arc::clone(&store), clock.clone(), &reports);
+        let heart = Heart::new(&config, &handlers, Arc::clone(&store), clock.clone(), reports);
         heart.beat().await?;
 
         let settler = Settler::start(Arc::clone(&store), cut.clone(), config.slots());
@@ -140,32 +136,25 @@ impl Capsule {
             stopping: stop.clone(),
             cut: cut.clone(),
         });
+        let common = Common {
+            clock,
+            store,
+            performer,
+            settler: settler.handle(),
+            max_cache: config.max_cache,
+            poll_interval: config.poll_interval,
+        };
         let mut schedulers = JoinSet::new();
         let mut pools = Vec::new();
-        for ((pool, state), report) in config.pools.iter().zip(states).zip(reports) {
+        for (pool, state) in config.pools.iter().zip(states) {
             let wanted = Wanted { queues: pool.queues.clone(), classes: handlers.classes() };
             let (wake, wakes) = mpsc::unbounded_channel();
-            let scheduler = Scheduler::new(
-                pool.max_threads,
-                wanted.clone(),
-                &config,
-                clock.clone(),
-                Arc::clone(&store),
-                Arc::clone(&performer),
-                settler.handle(),
-                wakes,
-                state,
-            );
+            pools.push(PoolHandle { wanted: wanted.clone(), wake, state: state.subscribe() });
+            let scheduler = Scheduler::new(pool.max_threads, wanted, common.clone(), wakes, state);
             schedulers.spawn(scheduler.run(stop.clone(), cut.clone()));
-            pools.push(PoolHandle { wanted, wake, state: report });
         }
 
-        let (heard, signals) = mpsc::channel(256);
-        let mut listening = JoinSet::new();
-        let ear = stop.clone();
-        listening.spawn(async move { notifier.listen(heard, ear).await });
-        listening.spawn(route(signals, pools.clone()));
-
+        let listening = listen(notifier, pools.clone(), stop.clone());
         let heart_stop = CancellationToken::new();
         let process = heart.id();
         let heart = tokio::spawn(heart.run(heart_stop.clone()));
@@ -271,6 +260,19 @@ impl fmt::Debug for Capsule {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Capsule").field("process", &self.inner.process).finish_non_exhaustive()
     }
+}
+
+/// Hears notices until `stop`, and passes them on.
+fn listen(
+    notifier: Arc<dyn Notifier>,
+    pools: Vec<PoolHandle>,
+    stop: CancellationToken,
+) -> JoinSet<()> {
+    let (heard, signals) = mpsc::channel(256);
+    let mut listening = JoinSet::new();
+    listening.spawn(async move { notifier.listen(heard, stop).await });
+    listening.spawn(route(signals, pools));
+    listening
 }
 
 /// Passes each notice on to every pool that wants its queue. The gem stops at the first pool that

@@ -30,7 +30,7 @@ impl Heart {
         handlers: &Handlers,
         store: Arc<dyn Store>,
         clock: Clock,
-        pools: &[watch::Receiver<PoolState>],
+        pools: Vec<watch::Receiver<PoolState>>,
     ) -> Self {
         let reports = config.pools.iter().map(|pool| PoolReport {
             queues: pool.queues.to_string(),
@@ -50,7 +50,7 @@ impl Heart {
             pools: reports.collect(),
             ..ProcessRecord::new(config.title.clone())
         };
-        Self { record, pools: pools.to_vec(), store, clock, every: config.heartbeat }
+        Self { record, pools, store, clock, every: config.heartbeat }
     }
 
     pub(crate) fn id(&self) -> ProcessId {

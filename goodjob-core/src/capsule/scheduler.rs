@@ -18,7 +18,6 @@ use super::poller::Poller;
 use super::settler::{Ended, SettlerHandle};
 use super::timetable::Timetable;
 use crate::clock::{Clock, Timestamp};
-use crate::config::Config;
 use crate::ids::JobId;
 use crate::store::{Claims, Health, LockState, Store, StoreError, Token, Wanted};
 
@@ -89,6 +88,17 @@ enum Event {
     Ready,
 }
 
+/// What the pools of a capsule have in common.
+#[derive(Clone)]
+pub(crate) struct Common {
+    pub(crate) clock: Clock,
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) performer: Arc<Performer>,
+    pub(crate) settler: SettlerHandle,
+    pub(crate) max_cache: usize,
+    pub(crate) poll_interval: Option<Duration>,
+}
+
 /// One pool's loop. All its state has one owner, the loop; nothing in it waits for the store.
 pub(crate) struct Scheduler {
     slots: NonZeroUsize,
@@ -126,28 +136,21 @@ pub(crate) struct Scheduler {
 }
 
 impl Scheduler {
-    #[expect(
-        clippy::too_many_arguments,
-        reason = "called once, by the capsule that owns the parts"
-    )]
     pub(crate) fn new(
         slots: NonZeroUsize,
         wanted: Wanted,
-        config: &Config,
-        clock: Clock,
-        store: Arc<dyn Store>,
-        performer: Arc<Performer>,
-        settler: SettlerHandle,
+        common: Common,
         wakes: mpsc::UnboundedReceiver<Wake>,
         state: watch::Sender<PoolState>,
     ) -> Self {
+        let Common { clock, store, performer, settler, max_cache, poll_interval } = common;
         Self {
             slots,
             wanted,
-            max_cache: config.max_cache,
+            max_cache,
             locks: store.locks(),
-            timetable: Timetable::new(config.max_cache, clock.clone()),
-            poller: Poller::new(config.poll_interval),
+            timetable: Timetable::new(max_cache, clock.clone()),
+            poller: Poller::new(poll_interval),
             clock,
             store,
             performer,
