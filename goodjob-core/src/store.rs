@@ -52,7 +52,8 @@ pub trait Store: Send + Sync + 'static {
     async fn claim(&self, wanted: &Wanted, max: usize) -> Result<Claims, StoreError>;
 
     /// Writes how attempts ended, each only if it is still current; commits; then releases their
-    /// locks. Answers in the order asked.
+    /// locks. Answers in the order asked. Waits for nobody's row: that one is [`Settled::Blocked`],
+    /// keeps its lock and is to be tried again.
     ///
     /// # Errors
     /// On an error nothing is known: the same call is to be repeated, which writes nothing twice.

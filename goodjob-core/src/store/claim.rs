@@ -38,8 +38,8 @@ pub struct Claim {
 pub struct Claims {
     /// The jobs taken, in the order in which they should start.
     pub taken: Vec<Claim>,
-    /// How many due jobs were passed over because somebody holds their lock for a moment. More than
-    /// 0 means that the store is not empty: look again soon.
+    /// How many due jobs were passed over for a moment: somebody holds their lock, or the store takes
+    /// them one at a time. More than 0 means that it is not empty: look again soon.
     pub contended: usize,
 }
 
