@@ -183,8 +183,7 @@ impl Writer {
                     self.blocked.extend(again.map(|(end, _)| end.clone()));
                     return report(ended, &settled);
                 }
-                // What only an operator can mend is held for as long as he may take.
-                Err(error) if error.is_transient() || matches!(error, StoreError::Unfit(_)) => {
+                Err(error) if may_pass(&error) => {
                     tracing::warn!(%error, attempts = ended.len(), "outcomes are held until they can be written");
                     if !self.wait(&mut pause).await {
                         tracing::error!(attempts = ended.len(), "outcomes could not be written");
@@ -219,7 +218,7 @@ impl Writer {
         let mut pause = Pause::starting_at(FIRST_PAUSE);
         while let Err(error) = self.store.release(unstarted).await {
             tracing::warn!(%error, attempts = unstarted.len(), "claimed jobs cannot be given back yet");
-            if !error.is_transient() || !self.wait(&mut pause).await {
+            if !may_pass(&error) || !self.wait(&mut pause).await {
                 return;
             }
         }
@@ -242,6 +241,12 @@ impl Writer {
         tokio::time::sleep_until(last_try.min(Instant::now() + wait)).await;
         Instant::now() < last_try
     }
+}
+
+/// Whether the same call may succeed later. What only an operator can mend is tried for as long as he
+/// may take.
+fn may_pass(error: &StoreError) -> bool {
+    error.is_transient() || matches!(error, StoreError::Unfit(_))
 }
 
 /// A plainer way to say what became of a job; `None` when there is none. A success is never written

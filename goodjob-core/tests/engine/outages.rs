@@ -138,6 +138,15 @@ async fn a_success_that_is_refused_is_never_written_as_an_error() {
 
 #[tokio::test(start_paused = true)]
 async fn what_was_claimed_in_vain_is_given_back_when_the_store_is_back() {
+    give_back_after(Way::Broken).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_claimed_in_vain_is_given_back_when_the_store_is_mended() {
+    give_back_after(Way::Unfit).await;
+}
+
+async fn give_back_after(outage: Way) {
     let stage = Stage::new("*:3").lasting("J", millis(10));
     let capsule = stage.start().await;
     capsule.idle_for(secs(1)).await;
@@ -150,7 +159,7 @@ async fn what_was_claimed_in_vain_is_given_back_when_the_store_is_back() {
         async move { capsule.shutdown(Shutdown::Forever).await }
     });
     capsule.idle_for(secs(2)).await;
-    stage.rigged.settles(Way::Broken);
+    stage.rigged.settles(outage);
     stage.rigged.claims(Way::Open);
     stage.rigged.until(Kind::Release, 5).await;
     stage.rigged.settles(Way::Open);

@@ -21,6 +21,8 @@ pub(crate) enum Way {
     Mute,
     /// It fails as if the store were away.
     Broken,
+    /// It fails as if a privilege were missing.
+    Unfit,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -114,6 +116,7 @@ impl Rigged {
         let way = way.wait_for(|way| *way != Way::Shut).await.expect("the store is still there");
         match *way {
             Way::Broken => Err(StoreError::unavailable("it is rigged")),
+            Way::Unfit => Err(StoreError::Unfit("it is rigged".to_owned())),
             Way::Open | Way::Mute | Way::Shut => Ok(()),
         }
     }
