@@ -147,18 +147,19 @@ impl Rows {
         }
         let vanished = |attempt: &&ExecutionRecord| {
             attempt.error_event == Some(ErrorEvent::Interrupted)
-                && attempt.error.as_deref().is_some_and(|error| error.contains(VANISHED))
+                && attempt.error.as_deref().is_some_and(|error| error.starts_with(VANISHED))
         };
         u32::try_from(attempts.iter().rev().take_while(vanished).count()).unwrap_or(u32::MAX)
     }
 }
 
-/// Tells an attempt whose process died from one that a shutdown put back.
-const VANISHED: &str = "Interrupted after starting perform at";
+/// Tells an attempt whose process died from one that a shutdown put back, and from one that was given
+/// up, whose error quotes it.
+const VANISHED: &str = "GoodJob::InterruptedError: Interrupted after starting perform at";
 
 fn interrupted(started: Timestamp) -> String {
     let started = started.format("%Y-%m-%d %H:%M:%S UTC");
-    format!("GoodJob::InterruptedError: {VANISHED} '{started}'")
+    format!("{VANISHED} '{started}'")
 }
 
 /// The order in which jobs start; a queue list with a sign `+` comes before the priority.
