@@ -1,0 +1,217 @@
+//! What once went wrong under load, under faults and at odd rows, and must not again.
+
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use goodjob_core::{
+    Arguments, Backoff, BareContext, Capsule, Claim, Config, ErrorEvent, Fate, Handler, Handlers,
+    Inspect, JobError, JobId, JobState, NewJob, Options, Policy, Pools, ProcessRecord,
+    QueueSelector, Registry, Retry, Running, Settled, Settlement, Shutdown, Store, StoreError,
+    Timestamp, Unhandled, Wanted,
+};
+use goodjob_postgres::migrate::{self, Indexes};
+use goodjob_postgres::{PgStore, advisory_key};
+use goodjob_testkit::{Database, Harness, eventually};
+use sqlx::PgPool;
+use tokio::sync::Semaphore;
+use tokio::time::{Instant, MissedTickBehavior, interval};
+
+use crate::engine::Echo;
+use crate::proxy::Proxy;
+use crate::stage::{Stage, lock_session, millis, notify_session, secs};
+
+const CLASS: &str = "WorkJob";
+
+/// One class, done by `run`.
+fn handlers<F>(policy: Policy, run: impl Fn(BareContext) -> F + Send + Sync + 'static) -> Handlers
+where
+    F: Future<Output = goodjob_core::JobResult> + Send + 'static,
+{
+    let run = move |_: Option<Arguments>, cx: BareContext| Box::pin(run(cx)) as Running;
+    let mut handlers = Handlers::default();
+    handlers.add(CLASS, Handler { policy, run: Arc::new(run) });
+    handlers
+}
+
+/// A body that takes about this long.
+fn naps(nap: Duration) -> Handlers {
+    handlers(Policy::new(), move |_| async move {
+        tokio::time::sleep(nap).await;
+        Ok(())
+    })
+}
+
+fn job() -> NewJob {
+    NewJob::of_class(CLASS, Arguments::default(), Options::new()).unwrap()
+}
+
+fn pools(text: &str) -> Vec<goodjob_core::Pool> {
+    text.parse::<Pools>().unwrap().with_default(NonZeroUsize::MIN)
+}
+
+/// Waits until every job is over, nobody owns one, and no session of a worker holds a job's lock.
+async fn all_is_over(pool: &PgPool) {
+    eventually("the end of every job, without owners", secs(25), async || {
+        let (open, owned): (i64, i64) = sqlx::query_as(
+            "SELECT count(*) FILTER (WHERE finished_at IS NULL),
+                    count(*) FILTER (WHERE locked_by_id IS NOT NULL) FROM good_jobs",
+        )
+        .fetch_one(pool)
+        .await
+        .unwrap();
+        let open_attempts: i64 = sqlx::query_scalar(
+            "SELECT count(*) FROM good_job_executions WHERE finished_at IS NULL",
+        )
+        .fetch_one(pool)
+        .await
+        .unwrap();
+        match (open, owned, open_attempts) {
+            (0, 0, 0) => Ok(()),
+            seen => Err(format!("(open, owned, open attempts) {seen:?}")),
+        }
+    })
+    .await;
+    // Well before the session compares its locks with what it should hold: none may be left to find.
+    eventually("no lock", secs(5), async || {
+        let locks: i64 = sqlx::query_scalar(
+            "SELECT count(*) FROM pg_locks l JOIN pg_stat_activity a USING (pid)
+             WHERE l.locktype = 'advisory' AND a.datname = current_database()
+               AND a.application_name LIKE 'goodjob lock%'",
+        )
+        .fetch_one(pool)
+        .await
+        .unwrap();
+        if locks == 0 { Ok(()) } else { Err(format!("{locks} locks without a job")) }
+    })
+    .await;
+}
+
+/// The lock was kept by the job: that of an attempt claimed before the last one was unlocked was lost
+/// sight of.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn jobs_that_retry_at_once_under_several_pools_leave_no_lock_behind() {
+    let database = Database::fresh().await;
+    let pool = database.pool().await;
+    let attempts = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&attempts);
+    let handlers = handlers(Policy::new(), move |_| {
+        let succeeds = count.fetch_add(1, Ordering::Relaxed) % 4 == 3;
+        async move { if succeeds { Ok(()) } else { Err("again".into()) } }
+    });
+    let worker = Harness::start_with(&database, handlers, |config, _| {
+        config.unhandled = Unhandled::RetryAtOnce;
+        config.pools = pools("*:10;*:10;*:10");
+        config.poll_interval = Some(secs(1));
+    })
+    .await;
+    worker.adapter().enqueue_all((0..400).map(|_| job())).await.unwrap();
+    all_is_over(&pool).await;
+    let counted: i64 = sqlx::query_scalar("SELECT sum(executions_count) FROM good_jobs")
+        .fetch_one(&pool)
+        .await
+        .unwrap();
+    assert_eq!(usize::try_from(counted).unwrap(), attempts.load(Ordering::Relaxed));
+    worker.stop().await;
+    pool.close().await;
+}
+
+/// Does `fault` again and again while jobs run.
+async fn under(every: Duration, times: usize, mut fault: impl AsyncFnMut()) {
+    let mut pace = interval(every);
+    pace.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    for _ in 0..times {
+        pace.tick().await;
+        fault().await;
+    }
+}
+
+async fn succeeded(pool: &PgPool) -> i64 {
+    sqlx::query_scalar(
+        "SELECT count(*) FROM good_jobs WHERE finished_at IS NOT NULL AND error IS NULL",
+    )
+    .fetch_one(pool)
+    .await
+    .unwrap()
+}
+
+/// A claim or an end that was committed while its answer was lost left a job that nobody ran and
+/// nobody freed, or an owner on a finished row.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn connections_that_are_cut_again_and_again_leave_no_job_owned_and_no_lock() {
+    const JOBS: usize = 1_500;
+    let database = Database::fresh().await;
+    let pool = database.pool().await;
+    let proxy = Proxy::to(&database).await;
+    let worker = Harness::start_with(&database, naps(millis(5)), |config, options| {
+        config.pools = pools("*:12;*:12");
+        config.poll_interval = Some(millis(500));
+        *options = proxy.options();
+    })
+    .await;
+    let near = database.store().await;
+    near.adapter().enqueue_all((0..JOBS).map(|_| job())).await.unwrap();
+    eventually("the first success", secs(10), async || match succeeded(&pool).await {
+        0 => Err("none"),
+        _ => Ok(()),
+    })
+    .await;
+    under(millis(90), 25, async || proxy.cut()).await;
+    all_is_over(&pool).await;
+    assert_eq!(succeeded(&pool).await, 1_500);
+    worker.stop().await;
+    near.close().await;
+    pool.close().await;
+}
+
+/// What the server does not notice keeps its locks, and what the worker does not notice keeps its place
+/// in the pool.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn connections_that_fall_silent_are_replaced_and_cost_no_job() {
+    let database = Database::fresh().await;
+    let pool = database.pool().await;
+    let proxy = Proxy::to(&database).await;
+    let worker = Harness::start_with(&database, naps(millis(500)), |config, options| {
+        config.pools = pools("*:8");
+        config.poll_interval = Some(millis(500));
+        config.heartbeat = millis(500);
+        *options = proxy.options();
+        options.pool_size = 2;
+    })
+    .await;
+    let near = database.store().await;
+    near.adapter().enqueue_all((0..24).map(|_| job())).await.unwrap();
+    until_running(&pool, 8).await;
+    let begun = Instant::now();
+    proxy.fall_silent();
+    all_is_over(&pool).await;
+    println!("connections fell silent under 24 jobs: all over after {:?}", begun.elapsed());
+    assert_eq!(succeeded(&pool).await, 24);
+    worker.stop().await;
+    near.close().await;
+    pool.close().await;
+}
+
+/// Attempts that ended while the session that held their locks was replaced were owned again after
+/// their end, or locked for good.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_lock_session_that_ends_again_and_again_under_load_owns_nothing_afterwards() {
+    const JOBS: usize = 3_000;
+    let database = Database::fresh().await;
+    let stage = Stage::on(&database).await;
+    let worker = Harness::start_with(&database, naps(millis(1)), |config, _| {
+        config.pools = pools("*:12;*:12");
+        config.poll_interval = Some(millis(500));
+    })
+    .await;
+    let session = lock_session(worker.capsule().process());
+    worker.adapter().enqueue_all((0..JOBS).map(|_| job())).await.unwrap();
+    let mut ended = 0;
+    under(millis(80), 25, async || ended += stage.terminate(&session).await).await;
+    assert!(ended > 5, "{ended}");
+    all_is_over(&stage.pool).await;
+    assert_eq!(succeeded(&stage.pool).await, 3_000);
+    worker.stop().await;
+    stage.close().await;
+}
