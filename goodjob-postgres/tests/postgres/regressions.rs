@@ -215,3 +215,62 @@ async fn a_lock_session_that_ends_again_and_again_under_load_owns_nothing_afterw
     worker.stop().await;
     stage.close().await;
 }
+
+/// One row that could not be read took the whole batch with it, whose jobs were owned and not run.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn rows_that_can_hardly_be_read_do_not_harm_their_neighbours_in_the_batch() {
+    let database = Database::fresh().await;
+    let store = database.store().await;
+    let mut ids = Vec::new();
+    for change in [
+        "labels = '{NULL,a,NULL}'",
+        "scheduled_at = '-infinity', created_at = '-infinity'",
+        "created_at = 'infinity', updated_at = 'infinity'",
+        "serialized_params = serialized_params
+           || ('{\"x\":' || repeat('[', 500) || repeat(']', 500) || '}')::jsonb",
+        "serialized_params = serialized_params || '{\"x\": 1e400}'",
+        "serialized_params = serialized_params || '{\"x\": -1e400}'",
+    ] {
+        let neighbour = store.adapter().enqueue(Echo { text: "beside".into() }).await.unwrap();
+        let id = store.adapter().enqueue(Echo { text: "odd".into() }).await.unwrap();
+        let statement = format!("UPDATE good_jobs SET {change} WHERE id = $1");
+        sqlx::query(sqlx::AssertSqlSafe(statement))
+            .bind(id.as_uuid())
+            .execute(store.pool())
+            .await
+            .unwrap();
+        ids.push((neighbour, id, change));
+    }
+    let never = store.adapter().enqueue(Echo { text: "never".into() }).await.unwrap();
+    sqlx::query("UPDATE good_jobs SET scheduled_at = 'infinity' WHERE id = $1")
+        .bind(never.as_uuid())
+        .execute(store.pool())
+        .await
+        .unwrap();
+    let worker =
+        Harness::start_with(&database, Registry::default().register::<Echo>(), |config, _| {
+            // All in one batch.
+            config.pools = pools("*:20");
+            config.poll_interval = Some(secs(1));
+        })
+        .await;
+    for (neighbour, id, change) in ids {
+        let job = worker.finished(neighbour).await;
+        assert_eq!(job.state(Timestamp::MAX_UTC), JobState::Succeeded, "beside {change}");
+        let job = worker.finished(id).await;
+        if change.contains("params") {
+            // What cannot be read at all is read as no arguments, and says so.
+            assert_eq!(job.error_event, Some(ErrorEvent::Discarded), "{change}: {job:?}");
+            assert!(job.error.unwrap().starts_with("ArgumentsError: "), "{change}");
+        } else {
+            assert_eq!(job.state(Timestamp::MAX_UTC), JobState::Succeeded, "{change}: {job:?}");
+        }
+        assert_eq!(job.executions_count, 1, "{change}");
+    }
+    let on = worker.enqueue(Echo { text: "on".into() }).await;
+    assert_eq!(worker.finished(on).await.state(Timestamp::MAX_UTC), JobState::Succeeded);
+    let job = worker.job(never).await;
+    assert_eq!((job.executions_count, job.finished_at), (0, None));
+    worker.stop().await;
+    store.close().await;
+}
