@@ -274,3 +274,101 @@ async fn rows_that_can_hardly_be_read_do_not_harm_their_neighbours_in_the_batch(
     worker.stop().await;
     store.close().await;
 }
+
+/// A worker whose jobs end when they get a permit.
+async fn gated(database: &Database, gate: &Arc<Semaphore>) -> Harness {
+    let gate = Arc::clone(gate);
+    let handlers = handlers(Policy::new(), move |_| {
+        let gate = Arc::clone(&gate);
+        async move {
+            gate.acquire().await?.forget();
+            Ok(())
+        }
+    });
+    Harness::start_with(database, handlers, |config, _| config.cancel_grace = millis(100)).await
+}
+
+async fn until_running(pool: &PgPool, expected: i64) {
+    eventually("running jobs", secs(10), async || {
+        let running: i64 = sqlx::query_scalar(
+            "SELECT count(*) FROM good_jobs WHERE performed_at IS NOT NULL AND finished_at IS NULL",
+        )
+        .fetch_one(pool)
+        .await
+        .unwrap();
+        if running == expected { Ok(()) } else { Err(format!("{running} of {expected}")) }
+    })
+    .await;
+}
+
+/// The settlement waited for the row's lock, and everything else waited for the settlement.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_row_that_another_has_locked_holds_up_no_other_outcome() {
+    let database = Database::fresh().await;
+    let pool = database.pool().await;
+    let gate = Arc::new(Semaphore::new(0));
+    let worker = gated(&database, &gate).await;
+    let ids = worker.adapter().enqueue_all((0..4).map(|_| job())).await.unwrap();
+    until_running(&pool, 4).await;
+    let mut psql = pool.begin().await.unwrap();
+    sqlx::query("SELECT FROM good_jobs WHERE id = $1 FOR UPDATE")
+        .bind(ids[1].as_uuid())
+        .execute(&mut *psql)
+        .await
+        .unwrap();
+    gate.add_permits(4);
+    let (begun, others) = (Instant::now(), [ids[0], ids[2], ids[3]]);
+    worker.all_finished(&others).await;
+    assert!(begun.elapsed() < secs(4), "others were held up for {:?}", begun.elapsed());
+    // One that begins only now is not held up, either.
+    gate.add_permits(1);
+    let later = worker.adapter().enqueue_all([job()]).await.unwrap();
+    worker.all_finished(&later).await;
+    let held = worker.job(ids[1]).await;
+    assert_eq!((held.finished_at, held.locked_by), (None, Some(worker.capsule().process())));
+
+    psql.rollback().await.unwrap();
+    let job = worker.finished(ids[1]).await;
+    assert_eq!(
+        (job.state(Timestamp::MAX_UTC), job.executions_count),
+        (JobState::Succeeded, 1),
+        "{job:?}"
+    );
+    all_is_over(&pool).await;
+    worker.stop().await;
+    pool.close().await;
+}
+
+/// The outcome is tried to be written for a while, not for ever; nor does leaving wait for the row.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_row_that_stays_locked_by_another_does_not_keep_a_worker_from_ending() {
+    let database = Database::fresh().await;
+    let pool = database.pool().await;
+    let gate = Arc::new(Semaphore::new(0));
+    let worker = gated(&database, &gate).await;
+    let ids = worker.adapter().enqueue_all((0..2).map(|_| job())).await.unwrap();
+    until_running(&pool, 2).await;
+    let mut psql = pool.begin().await.unwrap();
+    sqlx::query("SELECT FROM good_jobs WHERE id = $1 FOR UPDATE")
+        .bind(ids[0].as_uuid())
+        .execute(&mut *psql)
+        .await
+        .unwrap();
+    let begun = Instant::now();
+    let drained = worker.stop_with(Shutdown::Now).await;
+    println!("ended beside a locked row after {:?}", begun.elapsed());
+    assert_eq!(drained.cut_off.len(), 2);
+    assert!(begun.elapsed() < secs(9), "{:?}", begun.elapsed());
+    let free: Vec<JobId> = sqlx::query_scalar(
+        "SELECT id FROM good_jobs WHERE performed_at IS NULL AND locked_by_id IS NULL",
+    )
+    .fetch_all(&pool)
+    .await
+    .unwrap()
+    .into_iter()
+    .map(|id: uuid::Uuid| id.into())
+    .collect();
+    assert_eq!(free, [ids[1]], "the other job was put back");
+    psql.rollback().await.unwrap();
+    pool.close().await;
+}
