@@ -372,3 +372,70 @@ async fn a_row_that_stays_locked_by_another_does_not_keep_a_worker_from_ending()
     psql.rollback().await.unwrap();
     pool.close().await;
 }
+
+async fn beating(database: &Database) -> (PgStore, ProcessRecord) {
+    let (store, process) = (database.store().await, ProcessRecord::new("test"));
+    store.beat(&process).await.unwrap();
+    (store, process)
+}
+
+async fn claim(store: &PgStore) -> Claim {
+    let wanted = Wanted { queues: QueueSelector::All, classes: vec![CLASS.to_owned()] };
+    eventually("a claim", secs(10), async || store.claim(&wanted, 1).await.unwrap().taken.pop())
+        .await
+}
+
+/// As a clean-up does that takes the owner for dead.
+async fn take_from_owner(pool: &PgPool) {
+    sqlx::raw_sql(
+        "UPDATE good_jobs SET locked_by_id = NULL, locked_at = NULL, lock_type = NULL
+         WHERE finished_at IS NULL",
+    )
+    .execute(pool)
+    .await
+    .unwrap();
+}
+
+fn ended(fate: Fate) -> Settlement {
+    Settlement { job: fate, duration: millis(3) }
+}
+
+/// What belonged to one of them was written for the other, since they were joined by their job.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_attempts_at_one_job_that_end_in_one_batch_are_told_apart() {
+    let database = Database::fresh().await;
+    let stage = Stage::on(&database).await;
+    let (store, process) = beating(&database).await;
+    for first_is_first in [true, false] {
+        let id = job();
+        store.insert(std::slice::from_ref(&id)).await.unwrap();
+        let fenced = claim(&store).await;
+        take_from_owner(&stage.pool).await;
+        let current = claim(&store).await;
+        assert_eq!(current.token.job, fenced.token.job);
+        let error = JobError::from("too late").note(ErrorEvent::Discarded);
+        let mut batch = vec![
+            (fenced.token, ended(Fate::Discard { error })),
+            (current.token, ended(Fate::Succeed)),
+        ];
+        let mut answers = [Settled::Fenced, Settled::Written];
+        if !first_is_first {
+            batch.reverse();
+            answers.reverse();
+        }
+        assert_eq!(store.settle(&batch).await.unwrap(), answers);
+        assert_eq!(store.settle(&batch).await.unwrap(), answers, "and told again");
+        let job = store.job(fenced.token.job).await.unwrap().unwrap();
+        assert_eq!(
+            (job.state(Timestamp::MAX_UTC), job.error, job.locked_by),
+            (JobState::Succeeded, None, None)
+        );
+        let attempts = store.executions(job.id).await.unwrap();
+        let events: Vec<_> = attempts.iter().map(|attempt| attempt.error_event).collect();
+        assert_eq!(events, [Some(ErrorEvent::Interrupted), None], "{attempts:?}");
+        stage.until_locks(&lock_session(process.id), 0).await;
+    }
+    store.leave(&process).await.unwrap();
+    store.close().await;
+    stage.close().await;
+}
