@@ -439,3 +439,50 @@ async fn two_attempts_at_one_job_that_end_in_one_batch_are_told_apart() {
     store.close().await;
     stage.close().await;
 }
+
+async fn start(store: &PgStore) -> Result<Capsule, StoreError> {
+    let engine = Arc::new(store.clone());
+    let config = Config { poll_interval: Some(secs(1)), ..Config::default() };
+    Capsule::start(config, naps(millis(1)), engine.clone(), engine).await
+}
+
+async fn works(store: &PgStore) {
+    let capsule = start(store).await.unwrap();
+    let id = job();
+    store.insert(std::slice::from_ref(&id)).await.unwrap();
+    eventually("the end of a job", secs(10), async || {
+        store.job(id.id).await.ok().flatten().and_then(|job| job.finished_at)
+    })
+    .await;
+    capsule.shutdown(Shutdown::Forever).await;
+}
+
+/// The store took itself for the first start's process for ever.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_start_that_failed_since_nobody_listened_can_be_repeated_on_the_same_store() {
+    let database = Database::fresh().await;
+    let (port, options) = Proxy::free_port(&database).await;
+    let store = PgStore::lazy(options);
+    for _ in 0..2 {
+        let error = start(&store).await.map(drop).unwrap_err();
+        assert!(error.is_transient(), "{error}");
+    }
+    let proxy = Proxy::at(&database, port).await;
+    works(&store).await;
+    store.close().await;
+    drop(proxy);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_start_that_failed_for_want_of_tables_can_be_repeated_on_the_same_store() {
+    let database = Database::empty().await;
+    let store = PgStore::lazy(database.options());
+    for _ in 0..2 {
+        let error = start(&store).await.map(drop).unwrap_err();
+        assert!(matches!(error, StoreError::Unfit(_)), "{error}");
+        assert!(error.to_string().contains("good_job_processes"), "{error}");
+    }
+    migrate::run(store.pool(), Indexes::Lean).await.unwrap();
+    works(&store).await;
+    store.close().await;
+}
