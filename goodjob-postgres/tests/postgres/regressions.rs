@@ -542,3 +542,64 @@ async fn an_index_that_a_migration_left_unfinished_is_built_anew() {
     store.close().await;
     pool.close().await;
 }
+
+/// The lock was asked for once, while the session before still held it; without it and without jobs
+/// the process was dead in the eyes of its peers.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_idle_process_whose_notify_session_was_replaced_takes_its_lock_again() {
+    let database = Database::fresh().await;
+    let stage = Stage::on(&database).await;
+    let worker = Harness::start_with(&database, naps(millis(1)), |config, _| {
+        config.heartbeat = millis(300);
+    })
+    .await;
+    let process = worker.capsule().process();
+    let session = notify_session(process);
+    stage.until_locks(&session, 1).await;
+    // The next in the queue for the lock: it has it before any successor of the session asks.
+    let mut next = stage.pool.acquire().await.unwrap();
+    let key = advisory_key(&format!("good_job_processes-{process}"));
+    let waiting = tokio::spawn(async move {
+        sqlx::query("SELECT pg_advisory_lock($1)").bind(key).execute(&mut *next).await.unwrap();
+        next
+    });
+    eventually("a session that waits for the lock", secs(5), async || {
+        let waiting: i64 = sqlx::query_scalar(
+            "SELECT count(*) FROM pg_locks l JOIN pg_stat_activity a USING (pid)
+             WHERE l.locktype = 'advisory' AND NOT l.granted AND a.datname = current_database()",
+        )
+        .fetch_one(&stage.pool)
+        .await
+        .unwrap();
+        (waiting == 1).then_some(())
+    })
+    .await;
+    let before = stage.pid(&session).await;
+    assert_eq!(stage.terminate(&session).await, 1);
+    let mut next = waiting.await.unwrap();
+    eventually("another session that listens", secs(10), async || {
+        let after: Option<i32> = sqlx::query_scalar(
+            "SELECT a.pid FROM pg_stat_activity a, good_job_processes p
+             WHERE a.application_name = $1 AND a.datname = current_database()
+               AND p.updated_at > a.backend_start AND a.query NOT LIKE 'LISTEN%'",
+        )
+        .bind(&session)
+        .fetch_optional(&stage.pool)
+        .await
+        .unwrap();
+        after.filter(|after| Some(*after) != before)
+    })
+    .await;
+    assert_eq!(stage.locks(&session).await, 0, "somebody else has it");
+    sqlx::query("SELECT pg_advisory_unlock($1)").bind(key).execute(&mut *next).await.unwrap();
+    drop(next);
+    stage.until_locks(&session, 1).await;
+    let known: i64 = sqlx::query_scalar("SELECT count(*) FROM good_job_processes WHERE id = $1")
+        .bind(process.as_uuid())
+        .fetch_one(&stage.pool)
+        .await
+        .unwrap();
+    assert_eq!(known, 1);
+    worker.stop().await;
+    stage.close().await;
+}
