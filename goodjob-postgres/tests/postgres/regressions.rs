@@ -603,3 +603,59 @@ async fn an_idle_process_whose_notify_session_was_replaced_takes_its_lock_again(
     worker.stop().await;
     stage.close().await;
 }
+
+/// A notice has to be shorter than 8,000 bytes; one that was not failed the statement around it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_job_in_a_queue_with_a_very_long_name_is_stored_done_retried_and_freed() {
+    let database = Database::fresh().await;
+    let pool = database.pool().await;
+    let attempts = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&attempts);
+    let twice =
+        Policy::new().retry_on_any(Retry::attempts(2).wait(Backoff::Constant(Duration::ZERO)));
+    let handlers = handlers(twice, move |_| {
+        let first = count.fetch_add(1, Ordering::Relaxed) == 0;
+        async move { if first { Err("once more".into()) } else { Ok(()) } }
+    });
+    let worker = Harness::start_with(&database, handlers, |config, _| {
+        config.heartbeat = millis(300);
+        config.poll_interval = Some(millis(300));
+    })
+    .await;
+    let named = || NewJob { queue: "q".repeat(5_000), ..job() };
+    let retried = worker.adapter().enqueue_all([named()]).await.unwrap()[0];
+    let job = worker.finished(retried).await;
+    assert_eq!(
+        (job.state(Timestamp::MAX_UTC), job.executions_count),
+        (JobState::Succeeded, 2),
+        "{:?}",
+        job.error
+    );
+
+    // Owned by a process whose lock is gone.
+    let orphan = named();
+    let mut tx = pool.begin().await.unwrap();
+    worker.store().insert(&[orphan.clone()]).await.unwrap();
+    sqlx::query(
+        "WITH dead AS (
+           INSERT INTO good_job_processes (id, created_at, updated_at, state, lock_type)
+           VALUES (gen_random_uuid(), now(), now(), '{}', 0) RETURNING id
+         ) UPDATE good_jobs SET performed_at = now(), executions_count = 1, finished_at = NULL,
+             locked_by_id = dead.id, locked_at = now(), lock_type = 2
+           FROM dead WHERE good_jobs.id = $1",
+    )
+    .bind(orphan.id.as_uuid())
+    .execute(&mut *tx)
+    .await
+    .unwrap();
+    tx.commit().await.unwrap();
+    let job = worker.finished(orphan.id).await;
+    assert_eq!(job.state(Timestamp::MAX_UTC), JobState::Succeeded, "{:?}", job.error);
+    let processes: i64 = sqlx::query_scalar("SELECT count(*) FROM good_job_processes")
+        .fetch_one(&pool)
+        .await
+        .unwrap();
+    assert_eq!(processes, 1);
+    worker.stop().await;
+    pool.close().await;
+}
