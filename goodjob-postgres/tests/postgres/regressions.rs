@@ -659,3 +659,64 @@ async fn a_job_in_a_queue_with_a_very_long_name_is_stored_done_retried_and_freed
     worker.stop().await;
     pool.close().await;
 }
+
+/// A store that claims and dies with the job, whose attempt is interrupted.
+async fn killed_by_its_job(database: &Database, pool: &PgPool) -> Claim {
+    let (store, _) = beating(database).await;
+    let claim = claim(&store).await;
+    store.close().await;
+    sqlx::raw_sql("DELETE FROM good_job_processes").execute(pool).await.unwrap();
+    take_from_owner(pool).await;
+    claim
+}
+
+/// The error of a job that is given up quotes the last interruption, and was taken for one itself.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn giving_up_a_job_that_kills_its_process_is_an_outcome_like_others() {
+    let database = Database::fresh().await;
+    let pool = database.pool().await;
+    let id = job().id;
+    let (store, process) = {
+        let store = database.store().await;
+        store.insert(&[NewJob { id, ..job() }]).await.unwrap();
+        store.close().await;
+        for times in 0..3 {
+            let claim = killed_by_its_job(&database, &pool).await;
+            assert_eq!(claim.interruptions, times);
+        }
+        beating(&database).await
+    };
+    let poisoned = claim(&store).await;
+    assert_eq!((poisoned.token.job, poisoned.interruptions), (id, 3));
+    let outcome = goodjob_core::Outcome::Poisoned { interruptions: 3 };
+    let fate = goodjob_core::settle(&poisoned, &outcome, &Policy::new(), Unhandled::Discard, 0.0);
+    let given_up = [(poisoned.token, ended(fate))];
+    assert_eq!(store.settle(&given_up).await.unwrap(), [Settled::Written]);
+    assert_eq!(store.settle(&given_up).await.unwrap(), [Settled::Written], "told again");
+    store.leave(&process).await.unwrap();
+    store.close().await;
+
+    // As the gem's dashboard retries it.
+    sqlx::query(
+        "UPDATE good_jobs SET scheduled_at = now(), performed_at = NULL, finished_at = NULL,
+           created_at = now(), updated_at = now(), error_event = 3,
+           serialized_params = jsonb_set(serialized_params, '{executions}',
+             to_jsonb(COALESCE((serialized_params->>'executions')::int, 0) + 1))
+         WHERE id = $1 AND finished_at IS NOT NULL",
+    )
+    .bind(id.as_uuid())
+    .execute(&pool)
+    .await
+    .unwrap();
+    assert_eq!(killed_by_its_job(&database, &pool).await.interruptions, 0, "a new beginning");
+    let (store, process) = beating(&database).await;
+    let again = claim(&store).await;
+    assert_eq!((again.token.job, again.interruptions), (id, 1));
+    assert_eq!(
+        store.settle(&[(again.token, ended(Fate::Succeed))]).await.unwrap(),
+        [Settled::Written]
+    );
+    store.leave(&process).await.unwrap();
+    store.close().await;
+    pool.close().await;
+}
