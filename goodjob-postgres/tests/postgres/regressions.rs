@@ -635,7 +635,7 @@ async fn a_job_in_a_queue_with_a_very_long_name_is_stored_done_retried_and_freed
     // Owned by a process whose lock is gone.
     let orphan = named();
     let mut tx = pool.begin().await.unwrap();
-    worker.store().insert(&[orphan.clone()]).await.unwrap();
+    worker.store().insert(std::slice::from_ref(&orphan)).await.unwrap();
     sqlx::query(
         "WITH dead AS (
            INSERT INTO good_job_processes (id, created_at, updated_at, state, lock_type)
