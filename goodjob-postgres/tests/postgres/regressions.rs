@@ -381,8 +381,12 @@ async fn beating(database: &Database) -> (PgStore, ProcessRecord) {
 
 async fn claim(store: &PgStore) -> Claim {
     let wanted = Wanted { queues: QueueSelector::All, classes: vec![CLASS.to_owned()] };
-    eventually("a claim", secs(10), async || store.claim(&wanted, 1).await.unwrap().taken.pop())
-        .await
+    // The sessions of a process that has only just begun may still be opening.
+    eventually("a claim", secs(10), async || match store.claim(&wanted, 1).await {
+        Ok(mut claims) => claims.taken.pop().ok_or_else(|| "nothing".to_owned()),
+        Err(error) => Err(error.to_string()),
+    })
+    .await
 }
 
 /// As a clean-up does that takes the owner for dead.
