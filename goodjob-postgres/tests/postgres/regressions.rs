@@ -626,7 +626,7 @@ async fn a_job_in_a_queue_with_a_very_long_name_is_stored_done_retried_and_freed
         config.poll_interval = Some(millis(300));
     })
     .await;
-    let named = || NewJob { queue: "q".repeat(5_000), ..job() };
+    let named = || NewJob { queue: "q".repeat(9_000), ..job() };
     let retried = worker.adapter().enqueue_all([named()]).await.unwrap()[0];
     let job = worker.finished(retried).await;
     assert_eq!(
