@@ -16,6 +16,10 @@ mod fence;
 mod idle;
 #[path = "postgres/locks.rs"]
 mod locks;
+#[path = "postgres/proxy.rs"]
+mod proxy;
+#[path = "postgres/regressions.rs"]
+mod regressions;
 #[path = "postgres/restarts.rs"]
 mod restarts;
 #[path = "postgres/rows.rs"]

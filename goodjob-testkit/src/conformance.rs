@@ -153,6 +153,7 @@ macro_rules! conformance_tests {
                 interruptions_in_a_row_are_counted
                 a_put_back_job_was_not_interrupted
                 an_outcome_ends_the_row_of_interruptions
+                an_outcome_that_quotes_an_interruption_is_none
                 a_process_that_leaves_frees_its_jobs
             }
             notice {

@@ -93,12 +93,19 @@ impl LockSession {
         inbox: &mut mpsc::Receiver<LockCommand>,
     ) -> sqlx::Result<()> {
         let mut commands = Vec::new();
+        let mut looked = Instant::now();
         loop {
             let at_rest = self.held.is_empty() && self.sweeps == 0;
             let pause = if at_rest { REST } else { WATCH };
             tokio::select! {
+                // The look first, and by the time of the last one: a session that is never without
+                // commands is audited and swept all the same.
+                biased;
+                () = tokio::time::sleep_until(looked + pause) => {
+                    self.look(live).await?;
+                    looked = Instant::now();
+                }
                 received = inbox.recv_many(&mut commands, 64) => if received == 0 { return Ok(()) },
-                () = tokio::time::sleep(pause) => self.look(live).await?,
             }
             // Unlocks before claims: a lock that is done with must not wait for a search.
             let (claims, unlocks) = commands

@@ -5,9 +5,10 @@
 -- M7). One UPDATE and not two, because each one enters the row into a dozen indexes again.
 -- A row whose `performed_at` was set belonged to an attempt that vanished: its execution is closed as
 -- the gem closes it, and the vanished attempts in a row are counted for the poison limit. Their text is
--- matched from its start: a poisoned job's own error quotes it. Whoever ran beside a job that kills its
--- process vanished with it: so that they are not given up together, those that vanished twice are taken
--- by themselves, one at a time (`$8`), and passed over otherwise.
+-- matched from its start, and not by LIKE, whose % would span the colon: a poisoned job's own error
+-- quotes it. Whoever ran beside a job that kills its process vanished with it: so that they are not
+-- given up together, those that vanished twice are taken by themselves, one at a time (`$8`), and passed
+-- over otherwise.
 -- The outer join brings `contended` back even when nothing was taken. It counts the candidates without
 -- an owner whose lock was held all the same: somebody is just taking or ending them. After a full catch
 -- it stays 0, so that no further row is pulled for it.
@@ -15,11 +16,11 @@
   SELECT c.id, c.before, c.unowned, CASE WHEN c.before IS NULL THEN 0 ELSE greatest(1, (
     SELECT count(*) FROM good_job_executions e
     WHERE e.active_job_id = c.id
-      AND (e.finished_at IS NULL OR e.error_event = 0 AND e.error LIKE 'GoodJob::Interrupt%: Interrupted after starting perform at%')
+      AND (e.finished_at IS NULL OR e.error_event = 0 AND e.error ~ '^GoodJob::Interrupt[A-Za-z]*: Interrupted after starting perform at')
       AND NOT EXISTS (
         SELECT FROM good_job_executions x
         WHERE x.active_job_id = c.id AND x.created_at >= e.created_at AND x.finished_at IS NOT NULL
-          AND (x.error_event = 0 AND x.error LIKE 'GoodJob::Interrupt%: Interrupted after starting perform at%') IS NOT TRUE))) END AS times
+          AND (x.error_event = 0 AND x.error ~ '^GoodJob::Interrupt[A-Za-z]*: Interrupted after starting perform at') IS NOT TRUE))) END AS times
   FROM candidate c
 ), locked AS MATERIALIZED (
   -- CASE, because AND may try the lock first and then leave it on a row that is passed over.
@@ -42,10 +43,6 @@
   SET error = c.error, error_event = 0, finished_at = c.performed_at, duration = interval '0'
   FROM claimed c
   WHERE c.before IS NOT NULL AND e.active_job_id = c.id AND e.finished_at IS NULL
--- the gem closes it, and the vanished attempts in a row are counted for the poison limit. Their text is
--- matched from its start: a poisoned job's own error quotes it. Whoever ran beside a job that kills its
--- process vanished with it: so that they are not given up together, those that vanished twice are taken
--- by themselves, one at a time (`$8`), and passed over otherwise.
 ), started AS (
   INSERT INTO good_job_executions (id, created_at, updated_at, active_job_id, job_class, queue_name,
                                    serialized_params, scheduled_at, process_id)

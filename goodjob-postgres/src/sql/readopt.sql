@@ -3,8 +3,12 @@
 -- standby grants advisory locks too (failure model M15). It waits for nobody: an attempt whose row or
 -- lock is not to be had for a moment comes back with `locked` false, to be tried again; one that does
 -- not come back at all is lost.
+--
+-- An attempt may end between this statement's snapshot and its lock on the row. A retry clears
+-- `performed_at`; an end does not, so `finished_at` has to be as it was: a row that ended is owned by
+-- nobody. One that was discarded by force while its attempt runs had it set before.
 WITH running AS MATERIALIZED (
-  SELECT d.execution_id, d.id
+  SELECT d.execution_id, d.id, g.finished_at
   FROM unnest($1::uuid[], $2::uuid[], $3::timestamptz[], $4::int[])
     AS d(id, execution_id, performed_at, executions_count)
   JOIN good_jobs g ON g.id = d.id
@@ -17,7 +21,8 @@ WITH running AS MATERIALIZED (
   FROM good_jobs g
   JOIN unnest($1::uuid[], $2::uuid[], $3::timestamptz[], $4::int[])
     AS d(id, execution_id, performed_at, executions_count) ON d.id = g.id
-  WHERE d.execution_id IN (SELECT execution_id FROM running)
+  JOIN running r ON r.execution_id = d.execution_id
+  WHERE g.finished_at IS NOT DISTINCT FROM r.finished_at
     AND g.performed_at = d.performed_at AND g.executions_count = d.executions_count
     AND (g.locked_by_id = $5::uuid OR g.locked_by_id IS NULL)
   ORDER BY g.id

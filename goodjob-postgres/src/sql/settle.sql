@@ -66,7 +66,7 @@ SELECT d.execution_id,
        s.execution_id IS NOT NULL
          OR COALESCE(x.finished_at IS NOT NULL
                      AND (x.error_event = 0
-                          AND x.error LIKE 'GoodJob::Interrupt%: Interrupted after starting perform at%')
+                          AND x.error ~ '^GoodJob::Interrupt[A-Za-z]*: Interrupted after starting perform at')
                          IS NOT TRUE, false) AS written,
        n.execution_id IS NOT NULL AND p.execution_id IS NULL AS blocked,
        (SELECT count(sent) FROM notices) AS sent

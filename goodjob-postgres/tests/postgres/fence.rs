@@ -18,8 +18,11 @@ fn success() -> Settlement {
 
 async fn claim(store: &PgStore) -> Claim {
     let wanted = Wanted { queues: goodjob_core::QueueSelector::All, classes: vec!["A".into()] };
-    eventually("a claim", secs(5), async || store.claim(&wanted, 1).await.unwrap().taken.pop())
-        .await
+    eventually("a claim", secs(5), async || match store.claim(&wanted, 1).await {
+        Ok(mut claims) => claims.taken.pop().ok_or_else(|| "nothing".to_owned()),
+        Err(error) => Err(error.to_string()),
+    })
+    .await
 }
 
 async fn store(database: &Database, strategy: LockStrategy) -> (PgStore, ProcessRecord) {

@@ -145,6 +145,29 @@ pub async fn an_outcome_ends_the_row_of_interruptions<S: Subject>(trial: &Trial<
     assert_eq!(claim.interruptions, 1, "the row begins anew");
 }
 
+/// As the error of a job that is given up does, which names the last interruption.
+pub async fn an_outcome_that_quotes_an_interruption_is_none<S: Subject>(trial: &Trial<S>) {
+    let member = trial.member().await;
+    member.insert(&job()).await;
+    let claim = member.claim_one().await;
+    let Heir { member, claim } = succession(trial, member, &claim).await;
+    let last = claim.job.error.clone().unwrap_or_default();
+    let message = format!("1 attempts in a row ended without an outcome; last: {last}");
+    let class = "GoodJob::InterruptedError";
+    let error = ErrorNote::new(class, &message, Vec::new(), ErrorEvent::Interrupted);
+    let outcome = Fate::Retry {
+        wait: Duration::ZERO,
+        payload: claim.job.payload.clone(),
+        error: Some(error),
+    };
+    assert_eq!(member.settle(claim.token, outcome.clone()).await, Settled::Written);
+    assert_eq!(member.settle(claim.token, outcome).await, Settled::Written, "told again");
+    let claim = member.claim_one().await;
+    assert_eq!(claim.interruptions, 0);
+    let Heir { claim, .. } = succession(trial, member, &claim).await;
+    assert_eq!(claim.interruptions, 1, "the row begins anew");
+}
+
 /// At once, without waiting for its death to be noticed.
 pub async fn a_process_that_leaves_frees_its_jobs<S: Subject>(trial: &Trial<S>) {
     let (member, other) = (trial.member().await, trial.member().await);
