@@ -124,6 +124,17 @@ impl Rows {
         })
     }
 
+    /// What to say of an outcome that is not to be written: the attempt may have ended in this very way
+    /// before, unless the next one closed it as vanished.
+    fn told_before(&mut self, token: &Token) -> Settled {
+        match self.execution(token) {
+            Some(attempt) if attempt.finished_at.is_some() && !has_vanished(attempt) => {
+                Settled::Written
+            }
+            _ => Settled::Fenced,
+        }
+    }
+
     fn execution(&mut self, token: &Token) -> Option<&mut ExecutionRecord> {
         self.executions.get_mut(&token.job)?.iter_mut().find(|e| e.id == token.execution)
     }
@@ -184,17 +195,19 @@ impl Rows {
             attempt.error.clone_from(&job.error);
             attempt.error_event = Some(ErrorEvent::Interrupted);
         }
-        let vanished = |attempt: &&ExecutionRecord| {
-            attempt.error_event == Some(ErrorEvent::Interrupted)
-                && attempt.error.as_deref().is_some_and(|error| error.starts_with(VANISHED))
-        };
-        u32::try_from(attempts.iter().rev().take_while(vanished).count()).unwrap_or(u32::MAX)
+        u32::try_from(attempts.iter().rev().take_while(|attempt| has_vanished(attempt)).count())
+            .unwrap_or(u32::MAX)
     }
 }
 
 /// Tells an attempt whose process died from one that a shutdown put back, and from the last one of a
 /// poisonous job, whose error quotes this.
 const VANISHED: &str = "GoodJob::InterruptedError: Interrupted after starting perform at";
+
+fn has_vanished(attempt: &ExecutionRecord) -> bool {
+    attempt.error_event == Some(ErrorEvent::Interrupted)
+        && attempt.error.as_deref().is_some_and(|error| error.starts_with(VANISHED))
+}
 
 fn interrupted(started: Timestamp) -> String {
     let started = started.format("%Y-%m-%d %H:%M:%S UTC");
@@ -272,7 +285,7 @@ impl Store for MemoryStore {
             .iter()
             .map(|(token, settlement)| {
                 let Some(job) = rows.fenced(token) else {
-                    return Settled::Fenced;
+                    return rows.told_before(token);
                 };
                 job.locked_by = None;
                 let error = settlement.job.error();
