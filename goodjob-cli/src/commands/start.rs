@@ -72,7 +72,7 @@ fn announce(
         "goodjob {} is ready", env!("CARGO_PKG_VERSION"),
     );
     for pool in &config.pools {
-        info!("pool {} runs up to {} jobs at once", pool.queues, pool.max_threads);
+        info!("pool {} has slots: {}", pool.queues, pool.max_threads);
     }
     if classes.is_empty() {
         warn!(

@@ -57,7 +57,7 @@ async fn a_job_goes_from_the_shell_to_the_worker_and_is_seen_on_the_way() {
     let ended = run(&database, "start --once").with(0);
     for line in [
         "is ready",
-        "pool * runs up to 5 jobs at once",
+        "pool * has slots: 5",
         "nothing is due any more",
         "all jobs have ended",
     ] {
