@@ -55,12 +55,9 @@ async fn a_job_goes_from_the_shell_to_the_worker_and_is_seen_on_the_way() {
     assert!(unwatched.out.contains("no goodjob worker is running"), "{unwatched:?}");
 
     let ended = run(&database, "start --once").with(0);
-    for line in [
-        "is ready",
-        "pool * has slots: 5",
-        "nothing is due any more",
-        "all jobs have ended",
-    ] {
+    for line in
+        ["is ready", "pool * has slots: 5", "nothing is due any more", "all jobs have ended"]
+    {
         assert!(ended.err.contains(line), "{line:?} in {ended:?}");
     }
     assert_eq!(state(&database, id).await, JobState::Succeeded);
