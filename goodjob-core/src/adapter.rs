@@ -108,6 +108,12 @@ impl Enqueue<'_> {
         self.with(|job| job.notify = notify)
     }
 
+    /// Where it will be stored.
+    #[must_use]
+    pub fn store(&self) -> &dyn Store {
+        &*self.adapter.store
+    }
+
     /// The job as it would be stored, for [`Adapter::enqueue_all`] or a transaction of one's own.
     ///
     /// # Errors

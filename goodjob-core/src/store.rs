@@ -13,6 +13,8 @@ pub use process::{PoolReport, ProcessRecord};
 pub use record::{ErrorEvent, ExecutionRecord, JobRecord, JobState};
 pub use settle::{Fate, Outcome, Settlement, settle};
 
+use std::any::Any;
+
 use async_trait::async_trait;
 use tokio::sync::watch;
 
@@ -35,8 +37,11 @@ use crate::queue::QueueSelector;
 ///    commits, and only then releases the lock.
 ///
 /// Every method may be cancelled: what was begun is then finished or undone by the store itself.
+///
+/// A store is [`Any`], so that a backend's own extensions can find it again behind an
+/// [`Adapter`](crate::Adapter).
 #[async_trait]
-pub trait Store: Send + Sync + 'static {
+pub trait Store: Any + Send + Sync {
     /// Stores jobs, all or none, and tells workers. A job whose id is stored already is left alone,
     /// so that a call may be repeated after [`StoreError::Unknown`].
     ///
@@ -124,11 +129,18 @@ impl Wanted {
     /// queue list with a sign `+` comes before all that.
     #[must_use]
     pub fn rank(&self, job: &JobRecord) -> impl Ord + use<> {
+        self.rank_by(job, job.scheduled_at)
+    }
+
+    /// As [`rank`](Self::rank), for a store that starts jobs of one priority in another order than that
+    /// of their due times.
+    #[must_use]
+    pub fn rank_by<T: Ord>(&self, job: &JobRecord, order: T) -> impl Ord + use<T> {
         let turn = match (&self.queues, &job.queue) {
             (QueueSelector::InOrder(names), Some(queue)) => names.iter().position(|n| n == queue),
             _ => None,
         };
-        (turn, job.priority.is_none(), job.priority, job.scheduled_at, job.id)
+        (turn, job.priority.is_none(), job.priority, order, job.id)
     }
 }
 

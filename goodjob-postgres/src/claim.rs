@@ -4,7 +4,8 @@ use goodjob_core::{Claim, Claims, ProcessId, QueueSelector, Wanted};
 use sqlx::PgConnection;
 use sqlx::Row;
 
-use crate::options::{LockStrategy, PgOptions};
+use crate::dialect::Dialect;
+use crate::options::{DequeueOrder, LockStrategy, PgOptions};
 use crate::{rows, sql};
 
 /// Jobs that vanished with their process twice in a row.
@@ -20,6 +21,7 @@ pub(crate) enum Suspects {
 pub(crate) async fn claim(
     lock_session: &mut PgConnection,
     options: &PgOptions,
+    dialect: &Dialect,
     process: ProcessId,
     session: &str,
     wanted: &Wanted,
@@ -29,7 +31,7 @@ pub(crate) async fn claim(
     let strategy = options.lock_strategy;
     let (mode, names) = selection(&wanted.queues);
     let max = i64::try_from(max).unwrap_or(i64::MAX);
-    let query = sqlx::query(statement(strategy, &wanted.queues))
+    let query = sqlx::query(dialect.sql(statement(strategy, &wanted.queues)))
         .bind(&wanted.classes)
         .bind(max)
         .bind(i64::from(options.queue_select_limit))
@@ -47,7 +49,12 @@ pub(crate) async fn claim(
         taken.extend(rows::claim(row)?);
     }
     // An UPDATE returns rows in no order; jobs start in the order in which they were looked for.
-    taken.sort_by_key(|claim: &Claim| wanted.rank(&claim.job));
+    match options.order {
+        DequeueOrder::ScheduledAt => taken.sort_by_key(|claim: &Claim| wanted.rank(&claim.job)),
+        DequeueOrder::CreatedAt => {
+            taken.sort_by_key(|claim| wanted.rank_by(&claim.job, claim.job.created_at));
+        }
+    }
     Ok(Claims { taken, contended: usize::try_from(contended).unwrap_or(0) })
 }
 

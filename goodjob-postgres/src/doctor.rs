@@ -177,17 +177,19 @@ async fn tables(options: &PgOptions) -> Vec<Finding> {
 
 async fn indexes(store: &PgStore) -> Finding {
     const CHECK: &str = "indexes";
-    let wanted = migrate::recommended();
+    let names = &store.options().tables;
+    let wanted: Vec<String> =
+        migrate::recommended().into_iter().map(|name| names.index(name)).collect();
     let found: sqlx::Result<Vec<(String, bool)>> =
-        sqlx::query_as(sql::INDEXES).bind(wanted.as_slice()).fetch_all(store.pool()).await;
+        sqlx::query_as(store.sql(sql::INDEXES)).bind(&wanted).fetch_all(store.pool()).await;
     let found = match found {
         Ok(found) => found,
         Err(error) => {
             return Finding::bad(Level::Fail, CHECK, error.to_string(), "see the server's log");
         }
     };
-    let usable = |name: &&&str| !found.iter().any(|(found, valid)| found == **name && *valid);
-    let missing: Vec<&str> = wanted.iter().filter(usable).copied().collect();
+    let is_unusable = |name: &&String| !found.iter().any(|(found, valid)| found == *name && *valid);
+    let missing: Vec<&str> = wanted.iter().filter(is_unusable).map(String::as_str).collect();
     if missing.is_empty() {
         return Finding::ok(CHECK, "every index that claims use is there");
     }

@@ -1,5 +1,6 @@
 //! Storing jobs: on the store's own connection, or on the caller's and in its transaction.
 
+use std::any::Any;
 use std::collections::HashSet;
 
 use goodjob_core::{
@@ -9,8 +10,10 @@ use serde_json::{Value, json};
 use sqlx::PgExecutor;
 use uuid::Uuid;
 
+use crate::dialect::Dialect;
 use crate::error::commit_error;
 use crate::sql;
+use crate::store::PgStore;
 
 /// Enqueues on a connection or in a transaction of the caller's.
 ///
@@ -44,13 +47,17 @@ pub trait EnqueueIn {
 
 impl EnqueueIn for Enqueue<'_> {
     async fn enqueue_in<'c, E: PgExecutor<'c>>(self, executor: E) -> Result<JobId, EnqueueError> {
+        // An adapter over a store of another kind, or a wrapped one, knows no tables but the usual.
+        let store: &dyn Any = self.store();
+        let dialect = store.downcast_ref().map_or_else(Dialect::default, PgStore::dialect);
         let job = self.into_job()?;
-        enqueue_in(executor, std::slice::from_ref(&job)).await?;
+        insert(executor, &dialect, std::slice::from_ref(&job)).await?;
         Ok(job.id)
     }
 }
 
-/// Stores many jobs on `executor` in one statement. A job whose id is there already is left alone.
+/// Stores many jobs on `executor` in one statement, in tables with the usual names; for others there is
+/// [`PgStore::enqueue_in`]. A job whose id is there already is left alone.
 ///
 /// # Errors
 /// When a job cannot be stored; then none is.
@@ -59,16 +66,17 @@ pub async fn enqueue_in<'c, E: PgExecutor<'c>>(
     jobs: &[NewJob],
 ) -> Result<Vec<Inserted>, EnqueueError> {
     jobs.iter().try_for_each(NewJob::check)?;
-    Ok(insert(executor, jobs).await?)
+    Ok(insert(executor, &Dialect::default(), jobs).await?)
 }
 
 pub(crate) async fn insert<'c, E: PgExecutor<'c>>(
     executor: E,
+    dialect: &Dialect,
     jobs: &[NewJob],
 ) -> Result<Vec<Inserted>, StoreError> {
     let now = chrono::Utc::now();
     let rows: Value = jobs.iter().map(|job| row(job, now)).collect();
-    let stored: HashSet<Uuid> = sqlx::query_as::<_, (Uuid, i64)>(sql::INSERT_JOBS)
+    let stored: HashSet<Uuid> = sqlx::query_as::<_, (Uuid, i64)>(dialect.sql(sql::INSERT_JOBS))
         .bind(rows)
         .fetch_all(executor)
         .await

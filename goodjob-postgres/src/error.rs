@@ -4,6 +4,7 @@ use goodjob_core::StoreError;
 use sqlx::Error;
 
 use crate::options::PgOptions;
+use crate::tables::HashFunction;
 
 /// Why there is no store to work with. Each text says what to do.
 #[derive(Debug, thiserror::Error)]
@@ -62,6 +63,27 @@ pub enum ConnectError {
         target: String,
         /// Migrations that this version does not know.
         unknown: Vec<String>,
+    },
+    /// The function that makes the keys of locks is not installed.
+    #[error(
+        "the hash function {hash_function} needs the extension {extension} at {target}; run `CREATE EXTENSION \"{extension}\"`, or use md5"
+    )]
+    HashFunction {
+        /// Where.
+        target: String,
+        /// The function.
+        hash_function: HashFunction,
+        /// What it is part of.
+        extension: &'static str,
+    },
+    /// The lock strategy is not safe on these tables.
+    #[error(
+        "lock strategy skiplocked: the tables at {target} are older than GoodJob 4.15, so that Ruby's \
+         workers lock by advisory alone and would run the same jobs; expected hybrid or advisory"
+    )]
+    StrategyUnfit {
+        /// Where.
+        target: String,
     },
     /// The connection worked and then did not.
     #[error("Postgres at {target}: {reason}")]

@@ -10,7 +10,7 @@ use crate::{rows, sql};
 #[async_trait]
 impl Inspect for PgStore {
     async fn job(&self, id: JobId) -> Result<Option<JobRecord>, StoreError> {
-        let row = sqlx::query(sql::JOB)
+        let row = sqlx::query(self.sql(sql::JOB))
             .bind(id.as_uuid())
             .fetch_optional(self.pool())
             .await
@@ -19,7 +19,7 @@ impl Inspect for PgStore {
     }
 
     async fn executions(&self, id: JobId) -> Result<Vec<ExecutionRecord>, StoreError> {
-        let rows = sqlx::query(sql::EXECUTIONS)
+        let rows = sqlx::query(self.sql(sql::EXECUTIONS))
             .bind(id.as_uuid())
             .fetch_all(self.pool())
             .await

@@ -8,14 +8,18 @@
 //! | `sessions.rs` | the two sessions that hold locks, on a thread of their own |
 //! | `sessions/lock.rs` | **L**: claims, holds every job's advisory lock, takes them again when it dies |
 //! | `sessions/notify.rs` | **N**: LISTEN, heartbeat, the process lock, the death of peers |
+//! | `fleet.rs` | whether the processes on these tables exclude each other |
 //! | `migrate.rs`, `schema.rs` | makes the tables; says what is missing |
+//! | `dialect.rs`, `tables.rs` | the statements under other table names, lock keys and older columns |
 //! | `inspect.rs`, `status.rs`, `doctor.rs` | reads for tools |
 //! | `sql/` | every statement, one a file, with a comment that says why |
 
 mod claim;
+mod dialect;
 pub mod doctor;
 mod enqueue;
 mod error;
+mod fleet;
 mod inspect;
 mod key;
 pub mod migrate;
@@ -28,12 +32,14 @@ mod settle;
 mod sql;
 pub mod status;
 mod store;
+mod tables;
 
 pub use enqueue::{EnqueueIn, enqueue_in};
 pub use error::ConnectError;
 pub use key::advisory_key;
-pub use options::{LockStrategy, LockStrategyError, PgOptions};
+pub use options::{DequeueOrder, DequeueOrderError, LockStrategy, LockStrategyError, PgOptions};
 pub use store::{PgStore, connect};
+pub use tables::{HashFunction, HashFunctionError, TableNames, TableNamesError};
 
 /// The version of sqlx whose connections and transactions [`EnqueueIn`] accepts.
 pub use sqlx;

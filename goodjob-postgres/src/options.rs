@@ -8,6 +8,7 @@ use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{ConnectOptions, PgPool};
 
 use crate::error::ConnectError;
+use crate::tables::{HashFunction, TableNames};
 
 /// Connections of the pool for everything but locks and notices: 4. With the two sessions that hold
 /// those, a worker uses at most 6, however many jobs it runs.
@@ -67,6 +68,44 @@ impl FromStr for LockStrategy {
     }
 }
 
+/// In which order due jobs of one priority start, as the gem's `dequeue_query_sort`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum DequeueOrder {
+    /// By due time, then id: the gem's `scheduled_at`, its announced default of the future, and ours.
+    /// A retry keeps the `created_at` of its job.
+    #[default]
+    ScheduledAt,
+    /// By the time of the enqueue: the gem's default. A retry counts as an enqueue and resets
+    /// `created_at`, as Ruby's do under this order, so that both sides treat it alike.
+    CreatedAt,
+}
+
+impl fmt::Display for DequeueOrder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::ScheduledAt => "scheduled_at",
+            Self::CreatedAt => "created_at",
+        })
+    }
+}
+
+/// An order that does not exist.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("dequeue order: found {0:?}, expected scheduled_at or created_at")]
+pub struct DequeueOrderError(String);
+
+impl FromStr for DequeueOrder {
+    type Err = DequeueOrderError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text {
+            "scheduled_at" => Ok(Self::ScheduledAt),
+            "created_at" => Ok(Self::CreatedAt),
+            other => Err(DequeueOrderError(other.to_owned())),
+        }
+    }
+}
+
 /// How a [`PgStore`](crate::PgStore) connects and locks.
 #[derive(Clone)]
 pub struct PgOptions {
@@ -75,10 +114,17 @@ pub struct PgOptions {
     pub pool_size: u32,
     /// How a worker excludes others from a job.
     pub lock_strategy: LockStrategy,
-    /// Whether to LISTEN. Without it jobs are found by polling alone. Default true.
-    pub listen: bool,
+    /// Whether to LISTEN and to NOTIFY, as the gem's `enable_listen_notify`. Without it jobs are found
+    /// by polling alone. Default true.
+    pub listen_notify: bool,
     /// Candidates that one claim may look at. Default 1000.
     pub queue_select_limit: u32,
+    /// In which order due jobs of one priority start.
+    pub order: DequeueOrder,
+    /// What the tables are called, and where they are.
+    pub tables: TableNames,
+    /// Which function makes the keys of advisory locks.
+    pub hash_function: HashFunction,
 }
 
 impl PgOptions {
@@ -112,8 +158,11 @@ impl PgOptions {
             connect,
             pool_size: DEFAULT_POOL_SIZE,
             lock_strategy: LockStrategy::default(),
-            listen: true,
+            listen_notify: true,
             queue_select_limit: DEFAULT_QUEUE_SELECT_LIMIT,
+            order: DequeueOrder::default(),
+            tables: TableNames::default(),
+            hash_function: HashFunction::default(),
         }
     }
 
@@ -144,8 +193,11 @@ impl fmt::Debug for PgOptions {
             .field("target", &self.target())
             .field("pool_size", &self.pool_size)
             .field("lock_strategy", &self.lock_strategy)
-            .field("listen", &self.listen)
+            .field("listen_notify", &self.listen_notify)
             .field("queue_select_limit", &self.queue_select_limit)
+            .field("order", &self.order)
+            .field("tables", &self.tables)
+            .field("hash_function", &self.hash_function)
             .finish_non_exhaustive()
     }
 }

@@ -2,10 +2,14 @@
 
 use goodjob_core::{PoolReport, ProcessRecord, Timestamp};
 use serde_json::{Value, json};
+use sqlx::PgPool;
+
+use crate::options::PgOptions;
 
 /// The `state` of a process row: the gem's keys with their types (wire contract 7.2), and ours. The
 /// dashboard fails on a row without a numeric `memory`, and on `schedulers` that is no array.
-pub(crate) fn state(process: &ProcessRecord, pool_size: u32) -> Value {
+pub(crate) fn state(process: &ProcessRecord, options: &PgOptions, pool: &PgPool) -> Value {
+    let active = pool.size().saturating_sub(u32::try_from(pool.num_idle()).unwrap_or(u32::MAX));
     let sum = |count: fn(&PoolReport) -> u64| process.pools.iter().map(count).sum::<u64>();
     json!({
         "hostname": process.host.hostname,
@@ -18,7 +22,8 @@ pub(crate) fn state(process: &ProcessRecord, pool_size: u32) -> Value {
         "cron_enabled": false,
         "total_succeeded_executions_count": sum(|pool| pool.succeeded),
         "total_errored_executions_count": sum(|pool| pool.errored),
-        "database_connection_pool": { "size": pool_size, "active": 0 },
+        "database_connection_pool": { "size": options.pool_size, "active": active },
+        "lock_strategy": options.lock_strategy.to_string(),
         "runtime": concat!("goodjob ", env!("CARGO_PKG_VERSION")),
         "host_identity": process.host,
         "job_classes": process.classes,

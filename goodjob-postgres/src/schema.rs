@@ -4,8 +4,10 @@ use std::collections::HashSet;
 
 use sqlx::PgPool;
 
+use crate::dialect::Columns;
 use crate::error::ConnectError;
-use crate::{migrate, sql};
+use crate::migrate::Migrations;
+use crate::sql;
 
 const TABLES: [&str; 5] = [
     "good_jobs",
@@ -34,7 +36,6 @@ const NEEDED: [(&str, &[&str]); 3] = [
             "executions_count",
             "locked_by_id",
             "locked_at",
-            "lock_type",
         ],
     ),
     (
@@ -56,20 +57,28 @@ const NEEDED: [(&str, &[&str]); 3] = [
     ("good_job_processes", &["state", "lock_type"]),
 ];
 
-/// Refuses a schema that this version cannot work with.
-pub(crate) async fn check(pool: &PgPool, target: &str) -> Result<(), ConnectError> {
+/// Looks at the tables, and refuses those that this version cannot work with. The oldest that it can
+/// are those of the gem's v4.0.0.
+pub(crate) async fn check(
+    pool: &PgPool,
+    migrations: &Migrations,
+    target: &str,
+) -> Result<Columns, ConnectError> {
     let failed = |error| ConnectError::from_sqlx(&error, target.to_owned());
-    let found: Vec<(String, String)> = sqlx::query_as(sql::COLUMNS)
-        .bind(TABLES.as_slice())
-        .fetch_all(pool)
-        .await
-        .map_err(failed)?;
+    let names: Vec<String> =
+        TABLES.iter().map(|table| migrations.tables.qualified(table)).collect();
+    let found: Vec<(i64, String)> =
+        sqlx::query_as(sql::COLUMNS).bind(names).fetch_all(pool).await.map_err(failed)?;
     let target = target.to_owned();
-    if !found.iter().any(|(table, _)| table == "good_jobs") {
+    let found: HashSet<(&str, &str)> = found
+        .iter()
+        .filter_map(|(table, column)| {
+            Some((*TABLES.get(usize::try_from(*table).ok()?)?, column.as_str()))
+        })
+        .collect();
+    if !found.iter().any(|(table, _)| *table == "good_jobs") {
         return Err(ConnectError::SchemaMissing { target });
     }
-    let found: HashSet<(&str, &str)> =
-        found.iter().map(|(table, column)| (table.as_str(), column.as_str())).collect();
     let missing: Vec<String> = NEEDED
         .iter()
         .flat_map(|(table, columns)| columns.iter().map(move |column| (*table, *column)))
@@ -79,9 +88,9 @@ pub(crate) async fn check(pool: &PgPool, target: &str) -> Result<(), ConnectErro
     if !missing.is_empty() {
         return Err(ConnectError::SchemaOld { target, missing });
     }
-    let unknown = migrate::unknown(pool).await.map_err(failed)?;
+    let unknown = migrations.unknown(pool).await.map_err(failed)?;
     if !unknown.is_empty() {
         return Err(ConnectError::SchemaNew { target, unknown });
     }
-    Ok(())
+    Ok(Columns { lock_type: found.contains(&("good_jobs", "lock_type")) })
 }

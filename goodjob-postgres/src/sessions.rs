@@ -17,6 +17,7 @@ use sqlx::{Connection, PgConnection};
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
 use tokio::time::Instant;
 
+use crate::dialect::Dialect;
 use crate::options::PgOptions;
 use crate::sql;
 use lock::LockSession;
@@ -62,6 +63,7 @@ pub(crate) enum NotifyCommand {
 #[derive(Clone)]
 pub(crate) struct Common {
     pub(crate) options: PgOptions,
+    pub(crate) dialect: Dialect,
     pub(crate) pool: sqlx::PgPool,
     pub(crate) process: ProcessId,
     pub(crate) locks: watch::Sender<LockState>,

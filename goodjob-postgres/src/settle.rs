@@ -8,6 +8,7 @@ use serde_json::Value;
 use sqlx::{PgConnection, PgPool};
 use uuid::Uuid;
 
+use crate::dialect::Dialect;
 use crate::error::store_error;
 use crate::rows::SettledRow;
 use crate::sql;
@@ -56,13 +57,14 @@ const DEADLINE: Duration = Duration::from_secs(10);
 
 pub(crate) async fn settle(
     pool: &PgPool,
+    dialect: &Dialect,
     process: ProcessId,
     ended: &[(Token, Settlement)],
 ) -> Result<Vec<Settled>, StoreError> {
     let mut columns = Columns::default();
     ended.iter().for_each(|(_, settlement)| columns.push(settlement));
     let tokens = tokens(ended.iter().map(|(token, _)| token));
-    let query = sqlx::query_as(sql::SETTLE)
+    let query = sqlx::query_as(dialect.sql(sql::SETTLE))
         .bind(tokens.jobs)
         .bind(tokens.executions)
         .bind(tokens.performed_at)
@@ -91,11 +93,12 @@ pub(crate) async fn settle(
 
 pub(crate) async fn release(
     pool: &PgPool,
+    dialect: &Dialect,
     process: ProcessId,
     unstarted: &[Token],
 ) -> Result<(), StoreError> {
     let tokens = tokens(unstarted.iter());
-    let query = sqlx::query(sql::RELEASE)
+    let query = sqlx::query(dialect.sql(sql::RELEASE))
         .bind(tokens.jobs)
         .bind(tokens.executions)
         .bind(tokens.performed_at)

@@ -10,27 +10,30 @@ macro_rules! statements {
 
 statements! {
     INSERT_JOBS = "insert_jobs";
-    CLAIM_ANY = "claim_candidates_any" "claim_start";
-    CLAIM_ONLY = "claim_candidates_only" "claim_start";
-    CLAIM_EXCEPT = "claim_candidates_except" "claim_start";
-    CLAIM_IN_ORDER = "claim_candidates_in_order" "claim_start";
-    CLAIM_ADVISORY = "claim_candidates_advisory" "claim_start";
+    CLAIM_ANY = "claim_paused" "claim_candidates_any" "claim_start";
+    CLAIM_ONLY = "claim_paused" "claim_candidates_only" "claim_start";
+    CLAIM_EXCEPT = "claim_paused" "claim_candidates_except" "claim_start";
+    CLAIM_IN_ORDER = "claim_paused" "claim_candidates_in_order" "claim_start";
+    CLAIM_ADVISORY = "claim_paused" "claim_candidates_advisory" "claim_start";
     SETTLE = "settle";
     RELEASE = "release";
     UNLOCK = "unlock";
     READOPT = "readopt";
     RESTAMP = "restamp";
     SWEEP = "sweep";
-    HELD_KEYS = "held_keys";
+    SURPLUS_KEYS = "surplus_keys";
     UNLOCK_KEYS = "unlock_keys";
     END_PREDECESSOR = "end_predecessor";
     SESSION = "session";
     SESSION_CHECK = "session_check";
+    LOCK_KEY = "lock_key";
     UPCOMING = "upcoming";
     BEAT = "beat";
     PROCESS_LOCK = "process_lock";
     PEERS = "peers";
     REAP = "reap";
+    FLEET = "fleet";
+    PAUSES = "pauses";
     FREE_GHOSTS = "free_ghosts";
     LEAVE = "leave";
     JOB = "job";
@@ -43,6 +46,7 @@ statements! {
     DUE_CLASSES = "due_classes";
     SERVER = "server";
     INDEXES = "indexes";
+    SCHEMA_EXISTS = "schema_exists";
     LEDGER_EXISTS = "ledger_exists";
     LEDGER_TABLE = "ledger_table";
     LEDGER = "ledger";

@@ -3,10 +3,10 @@
 use goodjob_core::{Pools, ProcessId};
 use serde::Serialize;
 use serde_json::Value;
-use sqlx::PgPool;
 use uuid::Uuid;
 
 use crate::sql;
+use crate::store::PgStore;
 
 /// The largest number of finished jobs that is counted exactly.
 pub const COUNTED_UP_TO: i64 = 10_000;
@@ -104,12 +104,14 @@ struct DueRow {
 ///
 /// # Errors
 /// When the database cannot be asked.
-pub async fn status(pool: &PgPool) -> sqlx::Result<Status> {
-    let queues = sqlx::query_as(sql::QUEUES).fetch_all(pool).await?;
-    let (succeeded, discarded) = sqlx::query_as(sql::FINISHED).fetch_one(pool).await?;
-    let processes: Vec<ProcessRow> = sqlx::query_as(sql::PROCESSES).fetch_all(pool).await?;
+pub async fn status(store: &PgStore) -> sqlx::Result<Status> {
+    let pool = store.pool();
+    let queues = sqlx::query_as(store.sql(sql::QUEUES)).fetch_all(pool).await?;
+    let (succeeded, discarded) = sqlx::query_as(store.sql(sql::FINISHED)).fetch_one(pool).await?;
+    let processes: Vec<ProcessRow> =
+        sqlx::query_as(store.sql(sql::PROCESSES)).fetch_all(pool).await?;
     let processes: Vec<ProcessStatus> = processes.into_iter().map(ProcessStatus::from).collect();
-    let due: Vec<DueRow> = sqlx::query_as(sql::DUE_CLASSES).fetch_all(pool).await?;
+    let due: Vec<DueRow> = sqlx::query_as(store.sql(sql::DUE_CLASSES)).fetch_all(pool).await?;
     let unserved = due.into_iter().filter_map(|due| unserved(due, &processes)).collect();
     Ok(Status { queues, succeeded, discarded, processes, unserved })
 }

@@ -6,19 +6,22 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use goodjob_core::{
-    Adapter, Claims, Inserted, JobId, LockState, NewJob, Notifier, ProcessRecord, Settled,
-    Settlement, Signal, Store, StoreError, Timestamp, Token, Wanted,
+    Adapter, Claims, EnqueueError, Inserted, JobId, LockState, NewJob, Notifier, ProcessRecord,
+    Settled, Settlement, Signal, Store, StoreError, Timestamp, Token, Wanted,
 };
-use sqlx::PgPool;
+use sqlx::{PgExecutor, PgPool, SqlStr};
 use tokio::sync::{broadcast, mpsc, watch};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use crate::dialect::{Columns, Dialect};
 use crate::error::{ConnectError, store_error};
-use crate::options::PgOptions;
+use crate::migrate::{Indexes, Migrations, Step};
+use crate::options::{LockStrategy, PgOptions};
 use crate::rows::Moment;
 use crate::sessions::{Common, Sessions};
-use crate::{claim, enqueue, schema, settle, sql};
+use crate::tables::HashFunction;
+use crate::{claim, enqueue, fleet, schema, settle, sql};
 
 /// How long leaving waits for settlements that are under way.
 const LAST_SETTLEMENTS: Duration = Duration::from_secs(10);
@@ -36,12 +39,20 @@ pub struct PgStore {
 
 struct Inner {
     options: PgOptions,
+    dialect: Dialect,
     pool: PgPool,
     locks: watch::Sender<LockState>,
     signals: broadcast::Sender<Signal>,
     /// Whether the notify session lives.
     hearing: watch::Sender<bool>,
     sessions: Mutex<Option<Arc<Sessions>>>,
+}
+
+impl Inner {
+    fn migrations(&self) -> Migrations {
+        let (dialect, tables) = (self.dialect.clone(), self.options.tables.clone());
+        Migrations { dialect, tables }
+    }
 }
 
 /// An adapter that enqueues into the database at `url`.
@@ -66,7 +77,9 @@ impl PgStore {
         if server.read_only {
             return Err(ConnectError::ReadOnly { target });
         }
-        schema::check(&store.inner.pool, &target).await?;
+        let columns = schema::check(&store.inner.pool, &store.inner.migrations(), &target).await?;
+        let store = store.speaking(columns);
+        store.check_locks(columns, &target).await?;
         Ok(store)
     }
 
@@ -74,10 +87,116 @@ impl PgStore {
     #[must_use]
     pub fn lazy(options: PgOptions) -> Self {
         let pool = options.pool();
+        Self::over(options, pool, Columns::default())
+    }
+
+    fn over(options: PgOptions, pool: PgPool, columns: Columns) -> Self {
+        let dialect = Dialect::of(&options, columns);
         let (signals, _) = broadcast::channel(SIGNALS);
         let locks = watch::Sender::default();
         let (hearing, sessions) = (watch::Sender::default(), Mutex::default());
-        Self { inner: Arc::new(Inner { options, pool, locks, signals, hearing, sessions }) }
+        let inner = Inner { options, dialect, pool, locks, signals, hearing, sessions };
+        Self { inner: Arc::new(inner) }
+    }
+
+    /// The same store for tables with these columns.
+    fn speaking(self, columns: Columns) -> Self {
+        match columns == Columns::default() {
+            true => self,
+            false => Self::over(self.inner.options.clone(), self.inner.pool.clone(), columns),
+        }
+    }
+
+    /// Whether jobs can be locked here as the options say.
+    async fn check_locks(&self, columns: Columns, target: &str) -> Result<(), ConnectError> {
+        let PgOptions { lock_strategy, hash_function, .. } = self.inner.options;
+        let trying = sqlx::query_scalar::<_, i64>(self.sql(sql::LOCK_KEY)).bind("goodjob");
+        if let Err(error) = trying.fetch_one(self.pool()).await {
+            let missing =
+                error.as_database_error().and_then(|e| e.code()).as_deref() == Some("42883");
+            let target = target.to_owned();
+            return Err(match hash_function.extension().filter(|_| missing) {
+                Some(extension) => ConnectError::HashFunction { target, hash_function, extension },
+                None => ConnectError::from_sqlx(&error, target),
+            });
+        }
+        if hash_function != HashFunction::Md5 {
+            tracing::warn!(
+                %hash_function,
+                "Ruby workers that lock by hybrid use md5 whatever their hash function is: beside them \
+                 Ruby's advisory workers are not excluded (goodjob is)"
+            );
+        }
+        if columns.lock_type {
+            return Ok(());
+        }
+        if lock_strategy == LockStrategy::SkipLocked {
+            return Err(ConnectError::StrategyUnfit { target: target.to_owned() });
+        }
+        tracing::warn!(
+            "the tables have no good_jobs.lock_type, as before GoodJob 4.15: Ruby's workers lock by \
+             advisory alone, and a job whose owner is unknown is freed after 5 minutes instead of 15 \
+             seconds; run the gem's update migrations to mend it"
+        );
+        Ok(())
+    }
+
+    /// Makes the tables and indexes that are missing, under the names of the options, and returns the
+    /// steps that were taken. As [`migrate::run`].
+    ///
+    /// # Errors
+    /// When the database refuses a step. Those before it stay applied.
+    pub async fn migrate(&self, indexes: Indexes) -> sqlx::Result<Vec<Step>> {
+        self.inner.migrations().run(self.pool(), indexes).await
+    }
+
+    /// The steps that [`migrate`](Self::migrate) would take.
+    ///
+    /// # Errors
+    /// When the database cannot be asked.
+    pub async fn pending_migrations(&self, indexes: Indexes) -> sqlx::Result<Vec<Step>> {
+        self.inner.migrations().pending(self.pool(), indexes).await
+    }
+
+    /// The SQL of a step under the names of the options.
+    #[must_use]
+    pub fn migration_sql(&self, step: Step) -> String {
+        self.inner.migrations().render(step)
+    }
+
+    /// Stores many jobs on `executor`, a pool, a connection or a transaction, in one statement. A job
+    /// whose id is there already is left alone.
+    ///
+    /// # Errors
+    /// When a job cannot be stored; then none is.
+    pub async fn enqueue_in<'c, E: PgExecutor<'c>>(
+        &self,
+        executor: E,
+        jobs: &[NewJob],
+    ) -> Result<Vec<Inserted>, EnqueueError> {
+        jobs.iter().try_for_each(NewJob::check)?;
+        Ok(enqueue::insert(executor, &self.inner.dialect, jobs).await?)
+    }
+
+    /// How it connects and locks.
+    #[must_use]
+    pub fn options(&self) -> &PgOptions {
+        &self.inner.options
+    }
+
+    /// A statement as this database wants it.
+    pub(crate) fn sql(&self, statement: &'static str) -> SqlStr {
+        self.inner.dialect.sql(statement)
+    }
+
+    /// Every statement as this database wants it, with its name, for tests that prepare them all.
+    #[doc(hidden)]
+    pub fn statements(&self) -> impl Iterator<Item = (&'static str, SqlStr)> {
+        sql::ALL.iter().map(|(name, text)| (*name, self.sql(text)))
+    }
+
+    pub(crate) fn dialect(&self) -> Dialect {
+        self.inner.dialect.clone()
     }
 
     /// An adapter that enqueues here.
@@ -98,7 +217,7 @@ impl PgStore {
     /// When the database cannot be asked.
     pub async fn delete_finished(&self, jobs: &[JobId]) -> Result<u64, StoreError> {
         let ids: Vec<_> = jobs.iter().map(JobId::as_uuid).collect();
-        let deleted: i64 = sqlx::query_scalar(sql::DELETE_FINISHED)
+        let deleted: i64 = sqlx::query_scalar(self.sql(sql::DELETE_FINISHED))
             .bind(ids)
             .fetch_one(self.pool())
             .await
@@ -137,6 +256,7 @@ impl PgStore {
                 let inner = &self.inner;
                 let sessions = Arc::new(Sessions::open(Common {
                     options: inner.options.clone(),
+                    dialect: inner.dialect.clone(),
                     pool: inner.pool.clone(),
                     process: process.id,
                     locks: inner.locks.clone(),
@@ -160,7 +280,7 @@ impl fmt::Debug for PgStore {
 #[async_trait]
 impl Store for PgStore {
     async fn insert(&self, jobs: &[NewJob]) -> Result<Vec<Inserted>, StoreError> {
-        enqueue::insert(self.pool(), jobs).await
+        enqueue::insert(self.pool(), &self.inner.dialect, jobs).await
     }
 
     async fn claim(&self, wanted: &Wanted, max: usize) -> Result<Claims, StoreError> {
@@ -169,9 +289,10 @@ impl Store for PgStore {
 
     async fn settle(&self, ended: &[(Token, Settlement)]) -> Result<Vec<Settled>, StoreError> {
         let (sessions, pool, ended) = (self.sessions()?, self.pool().clone(), ended.to_vec());
+        let dialect = self.dialect();
         // In a task, so that a caller who goes away cannot leave a lock behind a committed end.
         unbroken(async move {
-            let settled = settle::settle(&pool, sessions.process, &ended).await?;
+            let settled = settle::settle(&pool, &dialect, sessions.process, &ended).await?;
             // A blocked one is still to end, and keeps its lock.
             let over = ended.iter().zip(&settled).filter(|(_, s)| **s != Settled::Blocked);
             sessions.unlock(over.map(|((token, _), _)| *token).collect()).await;
@@ -182,8 +303,9 @@ impl Store for PgStore {
 
     async fn release(&self, unstarted: &[Token]) -> Result<(), StoreError> {
         let (sessions, pool, tokens) = (self.sessions()?, self.pool().clone(), unstarted.to_vec());
+        let dialect = self.dialect();
         unbroken(async move {
-            settle::release(&pool, sessions.process, &tokens).await?;
+            settle::release(&pool, &dialect, sessions.process, &tokens).await?;
             sessions.unlock(tokens).await;
             Ok(())
         })
@@ -196,7 +318,7 @@ impl Store for PgStore {
 
     async fn upcoming(&self, wanted: &Wanted, limit: usize) -> Result<Vec<Timestamp>, StoreError> {
         let (mode, names) = claim::selection(&wanted.queues);
-        let times: Vec<Moment> = sqlx::query_scalar(sql::UPCOMING)
+        let times: Vec<Moment> = sqlx::query_scalar(self.sql(sql::UPCOMING))
             .bind(&wanted.classes)
             .bind(mode)
             .bind(names)
@@ -209,6 +331,10 @@ impl Store for PgStore {
 
     async fn beat(&self, process: &ProcessRecord) -> Result<Timestamp, StoreError> {
         let first = self.sessions().is_err();
+        if first {
+            let PgOptions { lock_strategy, .. } = self.inner.options;
+            fleet::admit(self.pool(), &self.inner.dialect, process.id, lock_strategy).await?;
+        }
         let opened = FirstBeat { store: first.then_some(self) };
         let now = self.open_sessions(process)?.beat(process).await?;
         opened.succeeded();

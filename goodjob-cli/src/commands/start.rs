@@ -66,7 +66,7 @@ fn announce(
         process = %capsule.process(),
         database = database.target(),
         lock_strategy = %database.lock_strategy,
-        listen = database.listen,
+        listen = database.listen_notify,
         poll_interval = poll_interval.as_deref().unwrap_or("off"),
         classes = classes.len(),
         "goodjob {} is ready", env!("CARGO_PKG_VERSION"),
@@ -80,7 +80,7 @@ fn announce(
              or run your own program built on goodjob-cli"
         );
     }
-    if settings.poll_interval.is_none() && !database.listen {
+    if settings.poll_interval.is_none() && !database.listen_notify {
         warn!("neither polls nor LISTEN: jobs enqueued from now on are found by timers only");
     }
 }

@@ -14,7 +14,7 @@ use crate::output::table;
 
 pub(super) async fn status(args: &StatusArgs, workplace: &Workplace) -> Result<(), CliError> {
     let store = PgStore::connect(workplace.database()?).await?;
-    let status = read(store.pool()).await?;
+    let status = read(&store).await?;
     store.close().await;
     workplace.output().result(&status, || text(&status));
     if args.check { check(&status) } else { Ok(()) }

@@ -105,7 +105,7 @@ impl<'a> Reader<'a> {
         let mut options = address?;
         options.pool_size = pool_size?;
         options.lock_strategy = lock_strategy?;
-        options.listen = listen?;
+        options.listen_notify = listen?;
         options.queue_select_limit = queue_select_limit?;
         Some(options)
     }

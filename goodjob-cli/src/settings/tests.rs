@@ -92,7 +92,7 @@ fn the_gems_variables_are_read_and_an_empty_one_counts_as_unset() {
     assert_eq!(all.idle_timeout, Some(Duration::from_secs(300)));
     let database = all.database.unwrap();
     assert_eq!(database.queue_select_limit, 50);
-    assert!(!database.listen);
+    assert!(!database.listen_notify);
     assert_eq!(database.lock_strategy, LockStrategy::SkipLocked);
     assert_eq!(database.target(), "ada@db:5432/app");
 }

@@ -20,7 +20,6 @@ use super::{
 };
 use crate::claim::Suspects;
 use crate::error::{is_down_for_everyone, is_fatal, store_error};
-use crate::key::advisory_key;
 use crate::options::LockStrategy;
 use crate::settle::{release, tokens};
 use crate::{claim, sql};
@@ -182,8 +181,9 @@ impl LockSession {
         suspects: Suspects,
     ) -> sqlx::Result<Claims> {
         let Live { connection, secret } = live;
-        let (options, process) = (&self.common.options, self.common.process);
-        let claiming = claim::claim(connection, options, process, secret, wanted, max, suspects);
+        let Common { options, dialect, process, .. } = &self.common;
+        let claiming =
+            claim::claim(connection, options, dialect, *process, secret, wanted, max, suspects);
         let found = within(DEADLINE, claiming).await?;
         self.held.extend(found.taken.iter().map(|claim| claim.token));
         Ok(found)
@@ -198,7 +198,9 @@ impl LockSession {
         }
         let common = self.common.clone();
         tokio::spawn(async move {
-            if let Err(error) = release(&common.pool, common.process, &tokens).await {
+            if let Err(error) =
+                release(&common.pool, &common.dialect, common.process, &tokens).await
+            {
                 tracing::warn!(%error, "claimed jobs that nobody waits for are left to the sweep");
             }
             common.unlock(tokens).await;
@@ -218,7 +220,9 @@ impl LockSession {
         }
         let locked = self.common.options.lock_strategy != LockStrategy::SkipLocked;
         let unlocked = if locked && !jobs.is_empty() {
-            let query = sqlx::query(sql::UNLOCK).bind(jobs).execute(&mut live.connection);
+            let query = sqlx::query(self.common.dialect.sql(sql::UNLOCK))
+                .bind(jobs)
+                .execute(&mut live.connection);
             within(DEADLINE, query).await.map(drop)
         } else {
             Ok(())
@@ -250,7 +254,7 @@ impl LockSession {
 
     /// Asks whether the session lives and is still the same, and does what is due on it.
     async fn look(&mut self, live: &mut Live) -> sqlx::Result<()> {
-        let query = sqlx::query_as(sql::SESSION_CHECK).bind(&live.secret);
+        let query = sqlx::query_as(self.common.dialect.sql(sql::SESSION_CHECK)).bind(&live.secret);
         let (same, read_only): (bool, bool) =
             within(ANSWER, query.fetch_one(&mut live.connection)).await?;
         if !same || read_only {
@@ -266,20 +270,17 @@ impl LockSession {
     /// Compares the locks that the session holds with those it should, and unlocks the surplus.
     async fn audit(&mut self, live: &mut Live) -> sqlx::Result<()> {
         self.audited = Instant::now();
-        let expected: HashSet<i64> = self
-            .held
-            .iter()
-            .map(|token| advisory_key(&format!("good_jobs-{}", token.job)))
-            .collect();
-        let query = sqlx::query_scalar(sql::HELD_KEYS).fetch_all(&mut live.connection);
-        let held: Vec<i64> = within(DEADLINE, query).await?;
-        let surplus: Vec<i64> = held.into_iter().filter(|key| !expected.contains(key)).collect();
+        let expected: Vec<Uuid> = self.held.iter().map(|token| token.job.as_uuid()).collect();
+        let query = sqlx::query_scalar(self.common.dialect.sql(sql::SURPLUS_KEYS)).bind(expected);
+        let surplus: Vec<i64> = within(DEADLINE, query.fetch_all(&mut live.connection)).await?;
         if !surplus.is_empty() {
             tracing::warn!(
                 locks = surplus.len(),
                 "unlocking what a cancelled statement had locked"
             );
-            let query = sqlx::query(sql::UNLOCK_KEYS).bind(surplus).execute(&mut live.connection);
+            let query = sqlx::query(self.common.dialect.sql(sql::UNLOCK_KEYS))
+                .bind(surplus)
+                .execute(&mut live.connection);
             within(DEADLINE, query).await?;
         }
         Ok(())
@@ -297,7 +298,9 @@ impl LockSession {
         let lost = Arc::clone(&self.common.locks.borrow().lost);
         let known: Vec<Uuid> =
             self.held.iter().chain(lost.iter()).map(|token| token.job.as_uuid()).collect();
-        let query = sqlx::query_as(sql::SWEEP).bind(self.common.process.as_uuid()).bind(known);
+        let query = sqlx::query_as(self.common.dialect.sql(sql::SWEEP))
+            .bind(self.common.process.as_uuid())
+            .bind(known);
         let (released, _): (i64, i64) =
             within(DEADLINE, query.fetch_one(&mut live.connection)).await?;
         self.sweeps -= 1;
@@ -420,7 +423,7 @@ impl LockSession {
         attempts: &HashSet<Token>,
     ) -> sqlx::Result<Vec<(Uuid, bool)>> {
         let running = tokens(attempts.iter());
-        let query = sqlx::query_as(sql::READOPT)
+        let query = sqlx::query_as(self.common.dialect.sql(sql::READOPT))
             .bind(running.jobs)
             .bind(running.executions)
             .bind(running.performed_at)

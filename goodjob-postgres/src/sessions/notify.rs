@@ -54,7 +54,8 @@ impl Live {
 
 impl NotifySession {
     pub(crate) fn new(common: Common, held: watch::Receiver<Arc<Vec<Token>>>) -> Self {
-        let peers = Peers::new(common.process);
+        let strategy = common.options.lock_strategy;
+        let peers = Peers::new(common.process, strategy, common.dialect.clone());
         Self { common, held, peers, last_beat: None }
     }
 
@@ -115,7 +116,7 @@ impl NotifySession {
                     Some(NotifyCommand::Beat { process, reply }) => {
                         // Answered before the upkeep: the sooner the store's time arrives, the
                         // better the worker's clock follows it.
-                        let state = process::state(&process, self.common.options.pool_size);
+                        let state = process::state(&process, &self.common.options, &self.common.pool);
                         match self.beat(live, state).await {
                             Ok(now) => drop(reply.send(Ok(now))),
                             Err(error) => {
@@ -159,7 +160,7 @@ impl NotifySession {
         // A session that lingers on the server would keep the process lock from its successor.
         end_predecessor(&mut listener).await?;
         let process_lock = self.take_process_lock(&mut listener).await?;
-        if self.common.options.listen {
+        if self.common.options.listen_notify {
             within(DEADLINE, listener.listen(CHANNEL)).await?;
         }
         Ok(Live { listener, pool, process_lock })
@@ -175,7 +176,7 @@ impl NotifySession {
 
     async fn beat(&mut self, live: &mut Live, state: Value) -> sqlx::Result<(Timestamp, Instant)> {
         self.last_beat = Some((state.clone(), Instant::now()));
-        let beating = sqlx::query_as(sql::BEAT)
+        let beating = sqlx::query_as(self.common.dialect.sql(sql::BEAT))
             .bind(self.common.process.as_uuid())
             .bind(state)
             .fetch_one(&mut live.listener);
@@ -188,8 +189,8 @@ impl NotifySession {
         let restamped = self.restamp(live).await;
         survived("stamping running jobs", restamped)?;
         self.look(live).await?;
-        let freed = within(DEADLINE, self.peers.free_ghosts(&mut live.listener)).await;
-        survived("freeing jobs without an owner", freed)
+        let looked = within(DEADLINE, self.peers.look_around(&mut live.listener)).await;
+        survived("looking for jobs without an owner", looked)
     }
 
     /// Looks at the peers. What goes wrong with them must not cost this process its own session.
@@ -202,7 +203,8 @@ impl NotifySession {
     }
 
     async fn take_process_lock(&self, listener: &mut PgListener) -> sqlx::Result<bool> {
-        let query = sqlx::query_scalar(sql::PROCESS_LOCK).bind(self.common.process.as_uuid());
+        let query = sqlx::query_scalar(self.common.dialect.sql(sql::PROCESS_LOCK))
+            .bind(self.common.process.as_uuid());
         within(DEADLINE, query.fetch_one(listener)).await
     }
 
@@ -213,7 +215,7 @@ impl NotifySession {
             return Ok(());
         }
         let running = tokens(held.iter());
-        let stamping = sqlx::query(sql::RESTAMP)
+        let stamping = sqlx::query(self.common.dialect.sql(sql::RESTAMP))
             .bind(running.jobs)
             .bind(running.performed_at)
             .bind(running.counts)
@@ -228,8 +230,9 @@ impl NotifySession {
     }
 
     async fn leave(&self, live: &mut Live) -> sqlx::Result<()> {
-        let leaving =
-            sqlx::query(sql::LEAVE).bind(self.common.process.as_uuid()).execute(&mut live.listener);
+        let leaving = sqlx::query(self.common.dialect.sql(sql::LEAVE))
+            .bind(self.common.process.as_uuid())
+            .execute(&mut live.listener);
         within(DEADLINE, leaving).await.map(drop)
     }
 

@@ -9,6 +9,7 @@
 -- quotes it. Whoever ran beside a job that kills its process vanished with it: so that they are not
 -- given up together, those that vanished twice are taken by themselves, one at a time (`$8`), and passed
 -- over otherwise.
+-- The attempt's copy of the envelope loses a count that is none: the gem's page of the job fails on it.
 -- The outer join brings `contended` back even when nothing was taken. It counts the candidates without
 -- an owner whose lock was held all the same: somebody is just taking or ending them. After a full catch
 -- it stays 0, so that no further row is pulled for it.
@@ -30,7 +31,8 @@
   LIMIT $2::bigint
 ), claimed AS (
   UPDATE good_jobs j SET
-    locked_by_id = $5::uuid, locked_at = now(), lock_type = $6::smallint,
+    locked_by_id = $5::uuid, locked_at = now(),
+    lock_type = $6::smallint, -- if lock_type
     performed_at = now(), executions_count = COALESCE(j.executions_count, 0) + 1, updated_at = now(),
     error = CASE WHEN l.before IS NULL THEN j.error
                  ELSE 'GoodJob::InterruptedError: Interrupted after starting perform at '''
@@ -47,7 +49,11 @@
   INSERT INTO good_job_executions (id, created_at, updated_at, active_job_id, job_class, queue_name,
                                    serialized_params, scheduled_at, process_id)
   SELECT gen_random_uuid(), performed_at, performed_at, id, job_class, queue_name,
-         serialized_params, COALESCE(scheduled_at, created_at), $5::uuid
+         CASE WHEN jsonb_typeof(serialized_params) IS DISTINCT FROM 'object' THEN '{}'
+              WHEN serialized_params->>'executions' ~ '^[0-9]+$' AND jsonb_typeof(serialized_params->'executions') = 'number'
+                   THEN serialized_params
+              ELSE serialized_params - 'executions' END,
+         COALESCE(scheduled_at, created_at), $5::uuid
   FROM claimed
   RETURNING id, active_job_id
 ), contention AS (

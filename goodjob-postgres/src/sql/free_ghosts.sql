@@ -7,12 +7,15 @@ WITH ghosts AS MATERIALIZED (
     AND ('x' || substr(md5('good_jobs-' || j.id::text), 1, 16))::bit(64)::bigint
         NOT IN (SELECT (classid::bigint << 32) | objid::bigint FROM pg_locks
                 WHERE locktype = 'advisory' AND objsubid = 1)
-    AND COALESCE(j.locked_at, j.performed_at, j.updated_at) < now() - CASE WHEN j.lock_type IN (0, 2) THEN interval '15 seconds'
-                                   ELSE interval '5 minutes' END
+    AND (COALESCE(j.locked_at, j.performed_at, j.updated_at) < now() - interval '5 minutes'
+         OR j.lock_type IN (0, 2) AND COALESCE(j.locked_at, j.performed_at, j.updated_at) < now() - interval '15 seconds' -- if lock_type
+        )
   ORDER BY j.id
   FOR NO KEY UPDATE SKIP LOCKED
 ), freed AS (
-  UPDATE good_jobs j SET locked_by_id = NULL, locked_at = NULL, lock_type = NULL
+  UPDATE good_jobs j SET
+    lock_type = NULL, -- if lock_type
+    locked_by_id = NULL, locked_at = NULL
   FROM ghosts g WHERE j.id = g.id
   RETURNING j.queue_name
 )

@@ -6,5 +6,7 @@ WITH gone AS (
 ), owned AS MATERIALIZED (
   SELECT id FROM good_jobs WHERE locked_by_id = $1::uuid ORDER BY id FOR NO KEY UPDATE SKIP LOCKED
 )
-UPDATE good_jobs j SET locked_by_id = NULL, locked_at = NULL, lock_type = NULL
+UPDATE good_jobs j SET
+  lock_type = NULL, -- if lock_type
+  locked_by_id = NULL, locked_at = NULL
 FROM owned o WHERE j.id = o.id;

@@ -32,7 +32,9 @@ WITH running AS MATERIALIZED (
   WHERE $6::smallint = 1
      OR pg_try_advisory_lock(('x' || substr(md5('good_jobs-' || id::text), 1, 16))::bit(64)::bigint)
 ), adopted AS (
-  UPDATE good_jobs g SET locked_by_id = $5::uuid, locked_at = now(), lock_type = $6::smallint
+  UPDATE good_jobs g SET
+    lock_type = $6::smallint, -- if lock_type
+    locked_by_id = $5::uuid, locked_at = now()
   FROM locked l WHERE g.id = l.id
   RETURNING l.execution_id
 )

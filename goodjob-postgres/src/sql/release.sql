@@ -15,7 +15,8 @@ WITH given AS MATERIALIZED (
 ), released AS (
   UPDATE good_jobs g SET
     performed_at = NULL, executions_count = g.executions_count - 1,
-    locked_by_id = NULL, locked_at = NULL, lock_type = NULL, updated_at = now()
+    lock_type = NULL, -- if lock_type
+    locked_by_id = NULL, locked_at = NULL, updated_at = now()
   FROM present p WHERE g.id = p.id
   RETURNING p.execution_id, g.queue_name
 ), forgotten AS (

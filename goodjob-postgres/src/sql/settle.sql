@@ -43,7 +43,8 @@ WITH ended AS MATERIALIZED (
     error = CASE WHEN g.finished_at IS NULL THEN d.error ELSE COALESCE(d.error, g.error) END,
     error_event = CASE WHEN g.finished_at IS NULL THEN d.error_event
                        ELSE COALESCE(d.error_event, g.error_event) END,
-    locked_by_id = NULL, locked_at = NULL, lock_type = NULL, updated_at = now()
+    lock_type = NULL, -- if lock_type
+    locked_by_id = NULL, locked_at = NULL, updated_at = now()
   FROM present p JOIN ended d ON d.execution_id = p.execution_id
   WHERE g.id = p.id
   RETURNING d.execution_id, g.queue_name, g.finished_at, g.scheduled_at

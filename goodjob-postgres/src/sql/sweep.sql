@@ -16,7 +16,8 @@ WITH unknown AS MATERIALIZED (
 ), released AS (
   UPDATE good_jobs g SET
     performed_at = NULL, executions_count = g.executions_count - 1,
-    locked_by_id = NULL, locked_at = NULL, lock_type = NULL, updated_at = now()
+    lock_type = NULL, -- if lock_type
+    locked_by_id = NULL, locked_at = NULL, updated_at = now()
   FROM unknown u WHERE g.id = u.id
   RETURNING g.id, g.queue_name
 ), forgotten AS (

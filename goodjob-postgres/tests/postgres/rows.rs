@@ -140,7 +140,7 @@ async fn odd_rows_whose_arguments_fit_are_done() {
     assert_goes_on(&worker).await;
     // What tools read is as tolerant.
     plant(&pool, payload(|_| {}), "job_class = 'NopeJob', scheduled_at = '-infinity'").await;
-    let status = goodjob_postgres::status::status(&pool).await.unwrap();
+    let status = goodjob_postgres::status::status(worker.store()).await.unwrap();
     assert_eq!(status.unserved[0].due, 1);
     worker.stop().await;
     pool.close().await;
@@ -210,7 +210,7 @@ async fn a_class_that_nobody_knows_is_never_claimed() {
         let job = worker.job(id).await;
         assert_eq!((job.executions_count, job.performed_at), (0, None), "{job:?}");
     }
-    let status = goodjob_postgres::status::status(&pool).await.unwrap();
+    let status = goodjob_postgres::status::status(worker.store()).await.unwrap();
     let seen: Vec<_> = status.unserved.iter().map(|u| (u.class.as_deref(), u.due)).collect();
     assert_eq!(seen, [(Some("NopeJob"), 1), (None, 1)]);
     assert_eq!(status.unserved[0].reason, "no goodjob worker knows the class \"NopeJob\"");

@@ -41,7 +41,7 @@ async fn without_listen_a_job_starts_within_a_poll_interval() {
     let stage = Stage::on(&database).await;
     let worker = Harness::start_with(&database, stage.naps(), |config, options| {
         config.poll_interval = Some(secs(1));
-        options.listen = false;
+        options.listen_notify = false;
     })
     .await;
     let mut latencies = Vec::new();
