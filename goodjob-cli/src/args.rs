@@ -137,9 +137,12 @@ pub(crate) struct StartArgs {
 
 #[derive(Args)]
 pub(crate) struct MigrateArgs {
-    /// Show what would be done, and do nothing
+    /// Show what would be done and which tables and indexes that adds, and do nothing
     #[arg(long, conflicts_with = "sql")]
     pub(crate) dry_run: bool,
+    /// As --dry-run, and exit with 3 if there is anything to do: for CI
+    #[arg(long, conflicts_with = "sql")]
+    pub(crate) check: bool,
     /// Print the SQL for another tool; needs no database
     #[arg(long)]
     pub(crate) sql: bool,

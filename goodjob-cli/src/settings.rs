@@ -21,7 +21,7 @@ use std::num::NonZeroUsize;
 use std::time::Duration;
 
 use goodjob_core::{Config, Pools, Shutdown, Unhandled};
-use goodjob_postgres::PgOptions;
+use goodjob_postgres::{PgOptions, TableNames};
 
 use crate::environment::Environment;
 use layers::Layers;
@@ -35,6 +35,8 @@ pub(crate) use crate::handlers::HandlerSettings as JobSettings;
 pub(crate) struct Settings {
     /// Where the jobs are and how they are locked; `None` when no address was given.
     pub(crate) database: Option<PgOptions>,
+    /// What the tables are called.
+    pub(crate) tables: TableNames,
     pub(crate) queues: Pools,
     pub(crate) max_threads: NonZeroUsize,
     pub(crate) poll_interval: Option<Duration>,

@@ -3,6 +3,8 @@
 //! goodjob keeps a ledger of its own, `goodjob_migrations`. On tables that Rails made, the steps add
 //! one index and that ledger, and only when they are run by name.
 
+use std::collections::HashSet;
+use std::fmt;
 use std::time::Duration;
 
 use sqlx::{AssertSqlSafe, Connection, PgConnection, PgPool};
@@ -39,6 +41,32 @@ const LEAN: Step =
     Step { name: "0002_lean_indexes", sql: include_str!("../migrations/0002_lean_indexes.sql") };
 const LANES: Step = Step { name: "0003_lanes", sql: include_str!("../migrations/0003_lanes.sql") };
 const GEM: Step = Step { name: "gem_indexes", sql: include_str!("../migrations/gem_indexes.sql") };
+
+/// What is made before the first step: the schema, if one is named, and the ledger.
+pub const FIRST: &str = "ledger";
+
+/// Something that a migration would make.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Addition {
+    /// The step that makes it; [`FIRST`] for what is made before all steps.
+    pub step: &'static str,
+    /// `table`, `index` or `schema`.
+    pub kind: &'static str,
+    /// Its name.
+    pub name: String,
+}
+
+impl fmt::Display for Addition {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.kind, self.name)
+    }
+}
+
+/// The SQL of a step for tables of these names.
+#[must_use]
+pub fn render(step: Step, tables: &TableNames) -> String {
+    dialect::names(step.sql, tables)
+}
 
 /// The steps to a database with these indexes, in order.
 #[must_use]
@@ -112,9 +140,38 @@ impl Migrations {
         Ok(applied.into_iter().filter(|name| !known.iter().any(|step| step.name == name)).collect())
     }
 
-    /// The SQL of a step under the names of these tables.
-    pub(crate) fn render(&self, step: Step) -> String {
-        dialect::names(step.sql, &self.tables)
+    /// What the pending steps would make.
+    pub(crate) async fn additions(
+        &self,
+        pool: &PgPool,
+        indexes: Indexes,
+    ) -> sqlx::Result<Vec<Addition>> {
+        let mut wanted = Vec::new();
+        if let Some(schema) = self.tables.schema() {
+            wanted.push(Addition { step: FIRST, kind: "schema", name: schema.to_owned() });
+        }
+        let ledger = self.tables.qualified("goodjob_migrations");
+        wanted.push(Addition { step: FIRST, kind: "table", name: ledger });
+        for step in self.pending(pool, indexes).await? {
+            wanted.extend(table_names(step).into_iter().map(|name| Addition {
+                step: step.name,
+                kind: "table",
+                name: self.tables.qualified(name),
+            }));
+            wanted.extend(index_names(step).into_iter().map(|name| Addition {
+                step: step.name,
+                kind: "index",
+                name: self.tables.index(name),
+            }));
+        }
+        let kinds: Vec<&str> = wanted.iter().map(|addition| addition.kind).collect();
+        let names: Vec<&str> = wanted.iter().map(|addition| addition.name.as_str()).collect();
+        let query = sqlx::query_scalar(self.dialect.sql(sql::MISSING)).bind(kinds).bind(names);
+        let missing: Vec<i64> = query.fetch_all(pool).await?;
+        let missing: HashSet<usize> =
+            missing.into_iter().filter_map(|place| usize::try_from(place).ok()).collect();
+        let added = wanted.into_iter().enumerate().filter(|(place, _)| missing.contains(place));
+        Ok(added.map(|(_, addition)| addition).collect())
     }
 
     async fn run_locked(
@@ -148,7 +205,7 @@ impl Migrations {
         let in_use = sqlx::query_scalar(self.dialect.sql(sql::JOBS_EXIST));
         if step == TABLES || !in_use.fetch_one(&mut *connection).await? {
             let mut tx = connection.begin().await?;
-            sqlx::raw_sql(AssertSqlSafe(self.render(step))).execute(&mut *tx).await?;
+            sqlx::raw_sql(AssertSqlSafe(render(step, &self.tables))).execute(&mut *tx).await?;
             return tx.commit().await;
         }
         let names: Vec<String> =
@@ -158,7 +215,7 @@ impl Migrations {
             .fetch_all(&mut *connection)
             .await?;
         // CREATE INDEX CONCURRENTLY stands alone: no transaction, one statement at a time.
-        let rendered = self.render(step);
+        let rendered = render(step, &self.tables);
         let wanted = rendered.split_inclusive(";\n");
         let wanted = wanted.map(|sql| sql.replace("INDEX IF NOT", "INDEX CONCURRENTLY IF NOT"));
         for statement in unfinished.into_iter().chain(wanted) {
@@ -185,8 +242,17 @@ fn without(applied: &[String], indexes: Indexes) -> Vec<Step> {
 
 /// The names of the indexes that a step makes.
 pub(crate) fn index_names(step: Step) -> Vec<&'static str> {
-    let after_name = step.sql.split("IF NOT EXISTS ").skip(1);
-    after_name.filter_map(|rest| rest.split_ascii_whitespace().next()).collect()
+    names_after(step, "INDEX IF NOT EXISTS ")
+}
+
+/// The names of the tables that a step makes.
+fn table_names(step: Step) -> Vec<&'static str> {
+    names_after(step, "TABLE IF NOT EXISTS ")
+}
+
+fn names_after(step: Step, words: &str) -> Vec<&'static str> {
+    let after = step.sql.split(words).skip(1);
+    after.filter_map(|rest| rest.split_ascii_whitespace().next()).collect()
 }
 
 /// The steps whose indexes a worker is better off with.

@@ -47,6 +47,7 @@ statements! {
     SERVER = "server";
     INDEXES = "indexes";
     SCHEMA_EXISTS = "schema_exists";
+    MISSING = "missing";
     LEDGER_EXISTS = "ledger_exists";
     LEDGER_TABLE = "ledger_table";
     LEDGER = "ledger";

@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::dialect::{Columns, Dialect};
 use crate::error::{ConnectError, store_error};
-use crate::migrate::{Indexes, Migrations, Step};
+use crate::migrate::{Addition, Indexes, Migrations, Step};
 use crate::options::{LockStrategy, PgOptions};
 use crate::rows::Moment;
 use crate::sessions::{Common, Sessions};
@@ -158,10 +158,12 @@ impl PgStore {
         self.inner.migrations().pending(self.pool(), indexes).await
     }
 
-    /// The SQL of a step under the names of the options.
-    #[must_use]
-    pub fn migration_sql(&self, step: Step) -> String {
-        self.inner.migrations().render(step)
+    /// What [`migrate`](Self::migrate) would add to the database.
+    ///
+    /// # Errors
+    /// When the database cannot be asked.
+    pub async fn migration_additions(&self, indexes: Indexes) -> sqlx::Result<Vec<Addition>> {
+        self.inner.migrations().additions(self.pool(), indexes).await
     }
 
     /// Stores many jobs on `executor`, a pool, a connection or a transaction, in one statement. A job

@@ -7,7 +7,7 @@ mod round;
 mod screen;
 
 use goodjob_core::Pools;
-use goodjob_postgres::migrate::{self, Indexes};
+use goodjob_postgres::migrate::Indexes;
 use goodjob_postgres::{PgOptions, PgStore};
 use goodjob_testkit::cluster::{Cluster, Settings as ServerSettings};
 
@@ -30,7 +30,7 @@ pub(super) async fn demo(args: &DemoArgs, workplace: &Workplace) -> Result<(), C
     screen.say(&place.description());
 
     let store = PgStore::lazy(place.options()?);
-    migrate::run(store.pool(), Indexes::Lean).await?;
+    store.migrate(Indexes::Lean).await?;
     store.close().await;
 
     let load = Load::from(args);

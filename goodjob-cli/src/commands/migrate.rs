@@ -1,6 +1,6 @@
 //! `goodjob migrate`: makes the tables and indexes that are missing, or prints how.
 
-use goodjob_postgres::migrate::{self, Indexes, Step};
+use goodjob_postgres::migrate::{self, Addition, Indexes};
 use goodjob_postgres::{ConnectError, PgOptions, PgStore};
 use serde_json::json;
 
@@ -8,29 +8,77 @@ use super::Workplace;
 use crate::args::MigrateArgs;
 use crate::error::CliError;
 use crate::output::print;
+use crate::settings::Settings;
 
 pub(super) async fn migrate(args: &MigrateArgs, workplace: &Workplace) -> Result<(), CliError> {
     let indexes = if args.gem_indexes { Indexes::All } else { Indexes::Lean };
     if args.sql {
-        migrate::steps(indexes).iter().for_each(print_sql);
+        print_sql(workplace, indexes)?;
         return Ok(());
     }
     let store = reach(workplace.database()?).await?;
-    let (done, steps) = match args.dry_run {
-        true => ("would apply", migrate::pending(store.pool(), indexes).await?),
-        false => ("applied", migrate::run(store.pool(), indexes).await?),
+    let done = match (args.dry_run, args.check) {
+        (false, false) => apply(&store, indexes, workplace).await,
+        (_, check) => announce(&store, indexes, workplace, check).await,
     };
     store.close().await;
+    done
+}
+
+async fn apply(store: &PgStore, indexes: Indexes, workplace: &Workplace) -> Result<(), CliError> {
+    let steps = store.migrate(indexes).await?;
     let lines = || match steps.as_slice() {
-        [] => "nothing to do: the tables are up to date".to_owned(),
-        steps => steps.iter().map(|s| format!("{done} {}\n", s.name)).collect(),
+        [] => NOTHING.to_owned(),
+        steps => steps.iter().map(|step| format!("applied {}\n", step.name)).collect(),
     };
     workplace.output().list(steps.iter().map(|step| json!({ "step": step.name })), lines);
     Ok(())
 }
 
-fn print_sql(step: &Step) {
-    print(&format!("-- {}\n{}", step.name, step.sql));
+const NOTHING: &str = "nothing to do: the tables are up to date";
+
+/// Says what would be done, and what that would add to the database.
+async fn announce(
+    store: &PgStore,
+    indexes: Indexes,
+    workplace: &Workplace,
+    check: bool,
+) -> Result<(), CliError> {
+    let steps = store.pending_migrations(indexes).await?;
+    let additions = store.migration_additions(indexes).await?;
+    let of = |step: &str| -> Vec<String> {
+        let of_step = additions.iter().filter(|addition| addition.step == step);
+        of_step.map(Addition::to_string).collect()
+    };
+    let line = |step: &str| match of(step).as_slice() {
+        [] => format!("would apply {step}: adds nothing, it is there\n"),
+        adds => format!("would apply {step}: adds {}\n", adds.join(", ")),
+    };
+    let names: Vec<&str> = match steps.is_empty() {
+        true => Vec::new(),
+        false => {
+            std::iter::once(migrate::FIRST).chain(steps.iter().map(|step| step.name)).collect()
+        }
+    };
+    let lines = || match names.as_slice() {
+        [] => NOTHING.to_owned(),
+        names => names.iter().map(|name| line(name)).collect(),
+    };
+    let objects = names.iter().map(|name| json!({ "step": name, "adds": of(name) }));
+    workplace.output().list(objects, lines);
+    match check && !steps.is_empty() {
+        true => Err(CliError::Check("migrations are pending; run `goodjob migrate`".to_owned())),
+        false => Ok(()),
+    }
+}
+
+/// Prints the steps under the names of the settings, which need no database for that.
+fn print_sql(workplace: &Workplace, indexes: Indexes) -> Result<(), CliError> {
+    let Settings { tables, .. } = workplace.settings(&crate::args::WorkerSettings::default())?;
+    for step in migrate::steps(indexes) {
+        print(&format!("-- {}\n{}", step.name, migrate::render(step, &tables)));
+    }
+    Ok(())
 }
 
 /// The database, whatever its tables lack. A pool alone would hide why it cannot connect.

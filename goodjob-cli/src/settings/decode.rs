@@ -5,7 +5,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use goodjob_core::{Pools, Shutdown, Unhandled};
-use goodjob_postgres::LockStrategy;
+use goodjob_postgres::{DequeueOrder, HashFunction, LockStrategy, TableNames};
 
 use super::LogFormat;
 use super::seconds::{self, Seconds};
@@ -76,6 +76,25 @@ pub(super) fn span(text: &str) -> Decoded<Duration> {
 pub(super) fn lock_strategy(text: &str) -> Decoded<LockStrategy> {
     const EXPECTED: &str = "hybrid, advisory or skiplocked";
     text.trim().parse().map_err(|_| Unfit::Expected(EXPECTED))
+}
+
+pub(super) fn hash_function(text: &str) -> Decoded<HashFunction> {
+    const EXPECTED: &str = "md5, hashtext, uuid_v5, sha1, sha224, sha256, sha384 or sha512";
+    text.trim().parse().map_err(|_| Unfit::Expected(EXPECTED))
+}
+
+pub(super) fn dequeue_order(text: &str) -> Decoded<DequeueOrder> {
+    text.trim().parse().map_err(|_| Unfit::Expected("scheduled_at or created_at"))
+}
+
+/// Puts the tables into a schema.
+pub(super) fn schema(text: &str, tables: TableNames) -> Decoded<TableNames> {
+    tables.in_schema(text).map_err(|error| Unfit::Told(error.to_string()))
+}
+
+/// Gives the tables' names a prefix.
+pub(super) fn table_prefix(text: &str, tables: TableNames) -> Decoded<TableNames> {
+    tables.with_prefix(text).map_err(|error| Unfit::Told(error.to_string()))
 }
 
 pub(super) fn boolean(text: &str) -> Decoded<bool> {

@@ -70,6 +70,23 @@ pub(crate) const KEYS: &[Key] = &[
         meaning: "The database; without it PGHOST, PGDATABASE and the like are used",
     },
     Key {
+        name: "schema",
+        flag: Flag::Everywhere("schema"),
+        variables: &["GOOD_JOB_SCHEMA"],
+        default: None,
+        value: "NAME",
+        meaning: "The schema of the tables; without it the search_path leads to them",
+    },
+    Key {
+        name: "table_prefix",
+        flag: Flag::Everywhere("table-prefix"),
+        variables: &["GOOD_JOB_TABLE_PREFIX"],
+        default: None,
+        value: "PREFIX",
+        meaning: "What the names of the tables begin with, as Rails' table_name_prefix; the locks' \
+                  names do, too",
+    },
+    Key {
         name: "pool_size",
         flag: Flag::Worker("pool-size"),
         variables: &["GOOD_JOB_POOL_SIZE"],
@@ -144,12 +161,30 @@ pub(crate) const KEYS: &[Key] = &[
                   Ruby workers of any strategy",
     },
     Key {
+        name: "hash_function",
+        flag: Flag::None,
+        variables: &["GOOD_JOB_HASH_FUNCTION"],
+        default: Some("md5"),
+        value: "FUNCTION",
+        meaning: "What makes the keys of advisory locks, as the gem's hash_function; every process \
+                  needs the same one",
+    },
+    Key {
+        name: "dequeue_query_sort",
+        flag: Flag::None,
+        variables: &["GOOD_JOB_DEQUEUE_QUERY_SORT"],
+        default: Some("scheduled_at"),
+        value: "COLUMN",
+        meaning: "By what due jobs of one priority are ordered: scheduled_at, or created_at as in \
+                  the gem, where a retry then counts as new",
+    },
+    Key {
         name: "enable_listen_notify",
         flag: Flag::Worker("enable-listen-notify"),
         variables: &["GOOD_JOB_ENABLE_LISTEN_NOTIFY"],
         default: Some("true"),
         value: "BOOLEAN",
-        meaning: "Whether new jobs are heard of by LISTEN, not only by polls",
+        meaning: "Whether new jobs are told and heard of by NOTIFY and LISTEN, not only by polls",
     },
     Key {
         name: "max_interruptions",

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use goodjob_postgres::PgOptions;
+use goodjob_postgres::{PgOptions, TableNames};
 
 use super::decode::{self, Unfit};
 use super::layers::Layers;
@@ -38,7 +38,8 @@ impl<'a> Reader<'a> {
     /// `None` only when there are problems. Every setting is read before the first `?` can end this,
     /// so that all problems are found.
     fn settings(&mut self, environment: &Environment) -> Option<Settings> {
-        let database = self.database(environment);
+        let tables = self.tables();
+        let database = self.database(environment, tables.clone());
         let queues = self.read("queues", decode::queues);
         let max_threads = self.read("max_threads", decode::threads);
         let poll_interval = self.read("poll_interval", decode::poll_interval);
@@ -52,6 +53,7 @@ impl<'a> Reader<'a> {
         let jobs = self.jobs();
         Some(Settings {
             database,
+            tables,
             queues: queues?,
             max_threads: max_threads?,
             poll_interval: poll_interval?,
@@ -96,18 +98,40 @@ impl<'a> Reader<'a> {
     }
 
     /// How the database is reached and used.
-    fn database(&mut self, environment: &Environment) -> Option<PgOptions> {
+    fn database(&mut self, environment: &Environment, tables: TableNames) -> Option<PgOptions> {
         let address = self.address(environment);
         let pool_size = self.read("pool_size", decode::at_least_one);
         let lock_strategy = self.read("lock_strategy", decode::lock_strategy);
+        let hash_function = self.read("hash_function", decode::hash_function);
+        let order = self.read("dequeue_query_sort", decode::dequeue_order);
         let listen = self.read("enable_listen_notify", decode::boolean);
         let queue_select_limit = self.read("queue_select_limit", decode::at_least_one);
         let mut options = address?;
         options.pool_size = pool_size?;
+        options.tables = tables;
         options.lock_strategy = lock_strategy?;
+        options.hash_function = hash_function?;
+        options.order = order?;
         options.listen_notify = listen?;
         options.queue_select_limit = queue_select_limit?;
         Some(options)
+    }
+
+    /// What the tables are called. A wrong name is a problem, and no name is none.
+    fn tables(&mut self) -> TableNames {
+        let mut tables = TableNames::default();
+        for (name, decode) in [
+            ("schema", decode::schema as fn(&str, TableNames) -> _),
+            ("table_prefix", decode::table_prefix),
+        ] {
+            let shown = self.shown.len();
+            match self.read(name, |text| decode(text, tables.clone())) {
+                Some(named) => tables = named,
+                None if self.shown.len() == shown => self.show(name, None, Place::Default),
+                None => {}
+            }
+        }
+        tables
     }
 
     fn address(&mut self, environment: &Environment) -> Option<PgOptions> {

@@ -45,8 +45,8 @@ async fn tables_that_are_missing_older_or_newer_say_what_to_run() {
     assert_one_line(start(&empty.url()), 78, &["tables are missing", "goodjob migrate"]);
 
     let older = Database::fresh().await;
-    change(&older, "ALTER TABLE good_jobs DROP COLUMN lock_type").await;
-    assert_one_line(start(&older.url()), 78, &["lack good_jobs.lock_type", "goodjob migrate"]);
+    change(&older, "ALTER TABLE good_jobs DROP COLUMN labels").await;
+    assert_one_line(start(&older.url()), 78, &["lack good_jobs.labels", "goodjob migrate"]);
 
     let newer = Database::fresh().await;
     change(&newer, "INSERT INTO goodjob_migrations (name) VALUES ('9999_from_the_future')").await;

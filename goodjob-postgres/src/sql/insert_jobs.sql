@@ -4,6 +4,8 @@
 -- so that the same statement is right for `timestamp` and `timestamptz` columns and on a caller's
 -- connection whose TimeZone is not UTC: times are written as UTC text with an offset, which the first
 -- type ignores and the second one heeds. "Now" is the server's, at the start of this statement.
+-- Tables without `lock_type` may be shared with a gem so old that it runs a job without `is_discrete` in
+-- another way (wire contract 16.1).
 -- NOTIFY leaves with the commit, once per queue and time. A job without `notify` is left to the polls,
 -- and so is one whose queue's name would not fit into a payload.
 WITH given AS MATERIALIZED (
@@ -19,9 +21,13 @@ WITH given AS MATERIALIZED (
          to_char(due AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS.US') || '+00' AS due_text
   FROM given
 ), inserted AS (
-  INSERT INTO good_jobs (id, active_job_id, job_class, queue_name, priority, serialized_params, labels,
+  INSERT INTO good_jobs (
+                         -- unless lock_type: is_discrete,
+                         id, active_job_id, job_class, queue_name, priority, serialized_params, labels,
                          scheduled_at, created_at, updated_at)
-  SELECT r.id, r.id, r.job_class, r.queue_name, r.priority, r.serialized_params, r.labels,
+  SELECT
+         -- unless lock_type: true,
+         r.id, r.id, r.job_class, r.queue_name, r.priority, r.serialized_params, r.labels,
          r.scheduled_at, r.created_at, r.updated_at
   FROM timed, LATERAL jsonb_populate_record(NULL::good_jobs, job || jsonb_build_object(
          'scheduled_at', due_text, 'created_at', at_text, 'updated_at', at_text)) AS r
