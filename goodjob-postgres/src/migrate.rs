@@ -180,13 +180,11 @@ impl Migrations {
         indexes: Indexes,
     ) -> sqlx::Result<Vec<Step>> {
         if let Some(schema) = self.tables.schema() {
-            // Asked first: IF NOT EXISTS needs the right to create one even where it is there.
-            let is_there: bool = sqlx::query_scalar(sql::SCHEMA_EXISTS)
+            let making: Option<String> = sqlx::query_scalar(sql::MISSING_SCHEMA)
                 .bind(schema)
-                .fetch_one(&mut *connection)
+                .fetch_optional(&mut *connection)
                 .await?;
-            if !is_there {
-                let statement = format!("CREATE SCHEMA IF NOT EXISTS \"{schema}\"");
+            if let Some(statement) = making {
                 sqlx::raw_sql(AssertSqlSafe(statement)).execute(&mut *connection).await?;
             }
         }

@@ -46,7 +46,7 @@ statements! {
     DUE_CLASSES = "due_classes";
     SERVER = "server";
     INDEXES = "indexes";
-    SCHEMA_EXISTS = "schema_exists";
+    MISSING_SCHEMA = "missing_schema";
     MISSING = "missing";
     LEDGER_EXISTS = "ledger_exists";
     LEDGER_TABLE = "ledger_table";
