@@ -3,13 +3,13 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use goodjob_postgres::migrate::{self, Indexes};
 use goodjob_postgres::{PgOptions, PgStore};
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{AssertSqlSafe, Connection, PgConnection, PgPool};
 
 use crate::cluster::{Cluster, url_from_environment};
 use crate::leaks;
+use crate::schema::Schema;
 
 /// Serialises the making of templates over all test processes. Any number that is ours will do.
 const TEMPLATE_LOCK: i64 = 7_301_482_003_912;
@@ -68,17 +68,19 @@ impl Database {
     /// # Panics
     /// When there is no server, or the database cannot be made: a test cannot go on without.
     pub async fn fresh() -> Self {
-        Self::with_indexes(Indexes::Lean).await
+        Self::with_schema(Schema::LEAN).await
     }
 
-    /// A database with goodjob's tables and these indexes.
+    /// A database with these tables and indexes.
     ///
     /// # Panics
     /// As [`fresh`](Self::fresh).
-    pub async fn with_indexes(indexes: Indexes) -> Self {
+    pub async fn with_schema(schema: Schema) -> Self {
         let server = Server::any().await;
-        let template = template(&server, indexes).await;
-        Self::create(server, Some(&template)).await
+        let template = template(&server, schema).await;
+        let database = Self::create(server, Some(&template)).await;
+        database.set_zone(schema).await;
+        database
     }
 
     /// A database without tables.
@@ -89,15 +91,16 @@ impl Database {
         Self::create(Server::any().await, None).await
     }
 
-    /// A fresh database on a server of one's own, to be restarted and ill-treated.
+    /// A database on a server of one's own, to be restarted and ill-treated.
     ///
     /// # Panics
     /// As [`fresh`](Self::fresh).
-    pub async fn on(cluster: Arc<Cluster>) -> Self {
+    pub async fn on(cluster: Arc<Cluster>, schema: Schema) -> Self {
         let database = Self::create(Server::Own(cluster), None).await;
         let pool = database.pool().await;
-        migrate::run(&pool, Indexes::Lean).await.expect("the tables can be made");
+        schema.make(&pool).await.expect("the tables can be made");
         pool.close().await;
+        database.set_zone(schema).await;
         database
     }
 
@@ -148,6 +151,16 @@ impl Database {
         home.close().await.ok();
         Self { server, name }
     }
+
+    /// A template does not hand on the settings of its database.
+    async fn set_zone(&self, schema: Schema) {
+        if let Some(zone) = schema.zone() {
+            let mut home = connect(&self.server.home()).await;
+            let statement = format!("ALTER DATABASE {} SET timezone TO '{zone}'", self.name);
+            execute(&mut home, statement).await;
+            home.close().await.ok();
+        }
+    }
 }
 
 impl Drop for Database {
@@ -172,13 +185,9 @@ impl Drop for Database {
     }
 }
 
-/// Makes the template once per server and state of the migrations.
-async fn template(server: &Server, indexes: Indexes) -> String {
-    use std::hash::{DefaultHasher, Hash, Hasher};
-    let mut hasher = DefaultHasher::new();
-    migrate::steps(indexes).iter().for_each(|step| (step.name, step.sql).hash(&mut hasher));
-    let name = format!("goodjob_template_{:016x}", hasher.finish());
-
+/// Makes the template once per server and state of what makes the tables.
+async fn template(server: &Server, schema: Schema) -> String {
+    let name = schema.template();
     let mut home = connect(&server.home()).await;
     let lock = sqlx::query("SELECT pg_advisory_lock($1)").bind(TEMPLATE_LOCK);
     lock.execute(&mut home).await.expect("the template can be locked");
@@ -195,7 +204,7 @@ async fn template(server: &Server, indexes: Indexes) -> String {
         execute(&mut home, format!("CREATE DATABASE {draft}")).await;
         let pool = PgPoolOptions::new().connect(&server.url(&draft)).await;
         let pool = pool.unwrap_or_else(|error| panic!("{error}"));
-        migrate::run(&pool, indexes).await.expect("the tables can be made");
+        schema.make(&pool).await.expect("the tables can be made");
         pool.close().await;
         execute(&mut home, format!("ALTER DATABASE {draft} RENAME TO {name}")).await;
     }
