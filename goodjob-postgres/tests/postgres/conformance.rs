@@ -8,14 +8,14 @@ use goodjob_postgres::{LockStrategy, PgStore};
 use goodjob_testkit::Database;
 use goodjob_testkit::conformance::Subject;
 
-struct Postgres {
-    database: Database,
-    strategy: LockStrategy,
+pub(crate) struct Postgres {
+    pub(crate) database: Database,
+    pub(crate) strategy: LockStrategy,
 }
 
 impl Postgres {
     async fn locking_by(strategy: LockStrategy) -> Self {
-        Self { database: Database::fresh().await, strategy }
+        Self { database: crate::database().await, strategy }
     }
 
     async fn execute(&self, statement: &'static str, id: uuid::Uuid) {

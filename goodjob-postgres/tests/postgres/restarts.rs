@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use goodjob_core::{JobState, NewJob, Timestamp};
 use goodjob_testkit::cluster::{Cluster, Settings};
-use goodjob_testkit::{Database, Harness, Schema};
+use goodjob_testkit::{Database, Harness};
 use tokio::time::Instant;
 
 use crate::stage::{Nap, Stage, secs};
@@ -16,7 +16,7 @@ async fn restarts_of_the_server_cost_no_job_and_no_second_outcome() {
     const JOBS: usize = 600;
     let cluster = tokio::task::spawn_blocking(|| Cluster::private(Settings::new())).await.unwrap();
     let cluster = Arc::new(cluster.unwrap());
-    let database = Database::on(Arc::clone(&cluster), Schema::LEAN).await;
+    let database = Database::on(Arc::clone(&cluster), crate::SCHEMA).await;
     // What happened is written down on a server that nothing happens to.
     let safe = Database::empty().await;
     let stage = Stage::on(&safe).await;
