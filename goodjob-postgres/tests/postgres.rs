@@ -1,6 +1,8 @@
-//! The store against a real server.
+//! The store against a real server, on the tables that goodjob makes.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+use goodjob_testkit::{Database, Schema};
 
 #[path = "postgres/conformance.rs"]
 mod conformance;
@@ -16,6 +18,10 @@ mod fence;
 mod idle;
 #[path = "postgres/locks.rs"]
 mod locks;
+#[path = "postgres/migrations.rs"]
+mod migrations;
+#[path = "postgres/old_schema.rs"]
+mod old_schema;
 #[path = "postgres/proxy.rs"]
 mod proxy;
 #[path = "postgres/regressions.rs"]
@@ -28,5 +34,14 @@ mod rows;
 mod stage;
 #[path = "postgres/statements.rs"]
 mod statements;
+#[path = "postgres/tables.rs"]
+mod tables;
 #[path = "postgres/waking.rs"]
 mod waking;
+
+/// The tables that every test here works on. `gem_schema.rs` runs the same tests on others.
+const SCHEMA: Schema = Schema::LEAN;
+
+async fn database() -> Database {
+    Database::with_schema(SCHEMA).await
+}

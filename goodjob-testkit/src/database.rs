@@ -3,13 +3,13 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use goodjob_postgres::migrate::{self, Indexes};
-use goodjob_postgres::{PgOptions, PgStore};
+use goodjob_postgres::{PgOptions, PgStore, TableNames};
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{AssertSqlSafe, Connection, PgConnection, PgPool};
 
 use crate::cluster::{Cluster, url_from_environment};
 use crate::leaks;
+use crate::schema::Schema;
 
 /// Serialises the making of templates over all test processes. Any number that is ours will do.
 const TEMPLATE_LOCK: i64 = 7_301_482_003_912;
@@ -23,6 +23,7 @@ const TEMPLATE_LOCK: i64 = 7_301_482_003_912;
 pub struct Database {
     server: Server,
     name: String,
+    tables: TableNames,
 }
 
 /// Where databases are made: the server of `DATABASE_URL`, or one of our own.
@@ -68,17 +69,19 @@ impl Database {
     /// # Panics
     /// When there is no server, or the database cannot be made: a test cannot go on without.
     pub async fn fresh() -> Self {
-        Self::with_indexes(Indexes::Lean).await
+        Self::with_schema(Schema::LEAN).await
     }
 
-    /// A database with goodjob's tables and these indexes.
+    /// A database with these tables and indexes.
     ///
     /// # Panics
     /// As [`fresh`](Self::fresh).
-    pub async fn with_indexes(indexes: Indexes) -> Self {
+    pub async fn with_schema(schema: Schema) -> Self {
         let server = Server::any().await;
-        let template = template(&server, indexes).await;
-        Self::create(server, Some(&template)).await
+        let template = template(&server, schema).await;
+        let mut database = Self::create(server, Some(&template)).await;
+        database.set_up(schema).await;
+        database
     }
 
     /// A database without tables.
@@ -89,15 +92,16 @@ impl Database {
         Self::create(Server::any().await, None).await
     }
 
-    /// A fresh database on a server of one's own, to be restarted and ill-treated.
+    /// A database on a server of one's own, to be restarted and ill-treated.
     ///
     /// # Panics
     /// As [`fresh`](Self::fresh).
-    pub async fn on(cluster: Arc<Cluster>) -> Self {
-        let database = Self::create(Server::Own(cluster), None).await;
+    pub async fn on(cluster: Arc<Cluster>, schema: Schema) -> Self {
+        let mut database = Self::create(Server::Own(cluster), None).await;
         let pool = database.pool().await;
-        migrate::run(&pool, Indexes::Lean).await.expect("the tables can be made");
+        schema.make(&pool, database.options()).await.expect("the tables can be made");
         pool.close().await;
+        database.set_up(schema).await;
         database
     }
 
@@ -107,13 +111,15 @@ impl Database {
         self.server.url(&self.name)
     }
 
-    /// Options for a store here.
+    /// Options for a store here, with the names of the tables.
     ///
     /// # Panics
     /// Never: the URL is our own.
     #[must_use]
     pub fn options(&self) -> PgOptions {
-        PgOptions::from_url(&self.url()).expect("our own URL can be read")
+        let mut options = PgOptions::from_url(&self.url()).expect("our own URL can be read");
+        options.tables = self.tables.clone();
+        options
     }
 
     /// A store here.
@@ -146,7 +152,18 @@ impl Database {
         execute(&mut home, format!("DROP DATABASE IF EXISTS {name} WITH (FORCE)")).await;
         execute(&mut home, format!("CREATE DATABASE {name}{clause}")).await;
         home.close().await.ok();
-        Self { server, name }
+        Self { server, name, tables: TableNames::default() }
+    }
+
+    /// A template does not hand on the settings of its database.
+    async fn set_up(&mut self, schema: Schema) {
+        self.tables = schema.table_names();
+        if let Some(zone) = schema.zone() {
+            let mut home = connect(&self.server.home()).await;
+            let statement = format!("ALTER DATABASE {} SET timezone TO '{zone}'", self.name);
+            execute(&mut home, statement).await;
+            home.close().await.ok();
+        }
     }
 }
 
@@ -172,13 +189,9 @@ impl Drop for Database {
     }
 }
 
-/// Makes the template once per server and state of the migrations.
-async fn template(server: &Server, indexes: Indexes) -> String {
-    use std::hash::{DefaultHasher, Hash, Hasher};
-    let mut hasher = DefaultHasher::new();
-    migrate::steps(indexes).iter().for_each(|step| (step.name, step.sql).hash(&mut hasher));
-    let name = format!("goodjob_template_{:016x}", hasher.finish());
-
+/// Makes the template once per server and state of what makes the tables.
+async fn template(server: &Server, schema: Schema) -> String {
+    let name = schema.template();
     let mut home = connect(&server.home()).await;
     let lock = sqlx::query("SELECT pg_advisory_lock($1)").bind(TEMPLATE_LOCK);
     lock.execute(&mut home).await.expect("the template can be locked");
@@ -195,7 +208,8 @@ async fn template(server: &Server, indexes: Indexes) -> String {
         execute(&mut home, format!("CREATE DATABASE {draft}")).await;
         let pool = PgPoolOptions::new().connect(&server.url(&draft)).await;
         let pool = pool.unwrap_or_else(|error| panic!("{error}"));
-        migrate::run(&pool, indexes).await.expect("the tables can be made");
+        let options = PgOptions::from_url(&server.url(&draft)).expect("our own URL can be read");
+        schema.make(&pool, options).await.expect("the tables can be made");
         pool.close().await;
         execute(&mut home, format!("ALTER DATABASE {draft} RENAME TO {name}")).await;
     }

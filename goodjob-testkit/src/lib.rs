@@ -4,6 +4,7 @@
 //! |---|---|
 //! | [`cluster`] | a Postgres server without configuration, shared by all test processes or private |
 //! | [`Database`] | a migrated database for one test, which fails it when something is left behind |
+//! | [`Schema`] | which tables it has: goodjob's, or those of a Rails application, new or old |
 //! | [`Harness`] | a worker in a test: enqueue, and await how jobs end |
 //! | [`Runs`] | what job bodies really did, and whether two runs of a job overlapped |
 //! | [`conformance`] | what every store has to do, as tests for your own backend |
@@ -16,11 +17,13 @@ mod eventually;
 mod harness;
 mod leaks;
 mod runs;
+mod schema;
 
 pub use database::Database;
 pub use eventually::{Sight, eventually};
 pub use harness::Harness;
 pub use runs::Runs;
+pub use schema::Schema;
 
 /// The code in the document on testing compiles, and what needs no database runs.
 #[cfg(doctest)]

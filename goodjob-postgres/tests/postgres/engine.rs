@@ -8,7 +8,6 @@ use goodjob_core::{
     Registry, Shutdown,
 };
 use goodjob_postgres::PgStore;
-use goodjob_testkit::Database;
 use serde::{Deserialize, Serialize};
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -45,7 +44,7 @@ async fn finished(store: &PgStore, id: JobId) -> JobRecord {
 
 #[tokio::test]
 async fn a_job_is_performed_and_its_rows_tell() {
-    let database = Database::fresh().await;
+    let database = crate::database().await;
     let store = database.store().await;
     let adapter = store.adapter();
     let engine = Arc::new(store.clone());

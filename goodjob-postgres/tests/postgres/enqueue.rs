@@ -7,7 +7,6 @@ use goodjob_core::{
     Arguments, EnqueueError, Inserted, Inspect, JobId, NewJob, Options, Store, StoreError,
 };
 use goodjob_postgres::{EnqueueIn, enqueue_in};
-use goodjob_testkit::Database;
 use serde_json::{Value, json};
 use sqlx::postgres::PgListener;
 
@@ -19,7 +18,7 @@ fn job(class: &str) -> NewJob {
 
 #[tokio::test]
 async fn a_job_in_a_transaction_lives_and_dies_with_it() {
-    let database = Database::fresh().await;
+    let database = crate::database().await;
     let store = database.store().await;
     let (adapter, pool) = (store.adapter(), database.pool().await);
     let mut listener = PgListener::connect(&database.url()).await.unwrap();
@@ -46,7 +45,7 @@ async fn a_job_in_a_transaction_lives_and_dies_with_it() {
 
 #[tokio::test]
 async fn the_row_is_the_gems_and_right_on_a_connection_in_another_time_zone() {
-    let database = Database::fresh().await;
+    let database = crate::database().await;
     let store = database.store().await;
     let pool = database.pool().await;
     let mut connection = pool.acquire().await.unwrap();
@@ -86,7 +85,7 @@ async fn the_row_is_the_gems_and_right_on_a_connection_in_another_time_zone() {
 
 #[tokio::test]
 async fn many_jobs_are_one_statement_and_one_notice_for_each_queue() {
-    let database = Database::fresh().await;
+    let database = crate::database().await;
     let store = database.store().await;
     let mut listener = PgListener::connect(&database.url()).await.unwrap();
     listener.listen("good_job").await.unwrap();
@@ -110,7 +109,7 @@ async fn many_jobs_are_one_statement_and_one_notice_for_each_queue() {
 
 #[tokio::test]
 async fn a_lost_server_is_an_error_that_says_what_may_have_happened() {
-    let database = Database::fresh().await;
+    let database = crate::database().await;
     let store = database.store().await;
     let pool = database.pool().await;
     let mut tx = pool.begin().await.unwrap();
@@ -130,7 +129,7 @@ async fn a_lost_server_is_an_error_that_says_what_may_have_happened() {
 
 #[tokio::test]
 async fn all_or_none_are_stored() {
-    let database = Database::fresh().await;
+    let database = crate::database().await;
     let store = database.store().await;
     let mut jobs = vec![job("A"), job("B")];
     jobs[1].id = JobId::generate();

@@ -36,7 +36,7 @@ async fn assert_ran_once(worker: &Harness, stage: &Stage, ids: &[JobId]) {
 }
 
 async fn running_jobs_survive(sessions: impl Fn(ProcessId) -> Vec<String>) {
-    let database = Database::fresh().await;
+    let database = crate::database().await;
     let stage = Stage::on(&database).await;
     let worker = worker(&database, &stage, 8).await;
     let process = worker.capsule().process();
@@ -84,7 +84,7 @@ async fn running_jobs_survive_the_end_of_both_sessions() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn sessions_that_end_again_and_again_cost_no_job_and_no_second_run() {
-    let database = Database::fresh().await;
+    let database = crate::database().await;
     let stage = Stage::on(&database).await;
     let worker = worker(&database, &stage, 8).await;
     let other = self::worker(&database, &stage, 8).await;
@@ -120,7 +120,7 @@ async fn sessions_that_end_again_and_again_cost_no_job_and_no_second_run() {
 /// What a claim leaves that was committed, but whose answer was lost with the session.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_claim_whose_answer_was_lost_is_given_back() {
-    let database = Database::fresh().await;
+    let database = crate::database().await;
     let stage = Stage::on(&database).await;
     let worker = worker(&database, &stage, 2).await;
     let process = worker.capsule().process();
@@ -150,7 +150,7 @@ async fn a_claim_whose_answer_was_lost_is_given_back() {
 /// A Ruby host whose clock is ahead takes this process for dead and cleans up behind it.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_worker_that_was_taken_for_dead_has_its_row_and_its_jobs_again() {
-    let database = Database::fresh().await;
+    let database = crate::database().await;
     let stage = Stage::on(&database).await;
     let worker = worker(&database, &stage, 2).await;
     let other = self::worker(&database, &stage, 2).await;
@@ -199,7 +199,7 @@ fn a_runtime_whose_threads_are_all_blocked_costs_neither_locks_nor_heartbeats() 
         builder.worker_threads(threads).enable_all().build().unwrap()
     };
     let (watcher, application) = (runtime(1), runtime(2));
-    let database = watcher.block_on(Database::fresh());
+    let database = watcher.block_on(crate::database());
     let stage = watcher.block_on(Stage::on(&database));
     let (blocking, over) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicBool::new(false)));
     let mut handlers = Handlers::default();

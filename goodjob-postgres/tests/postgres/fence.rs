@@ -41,7 +41,7 @@ async fn enqueue(store: &PgStore) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_outcome_whose_commit_was_in_doubt_is_written_once_however_often_it_is_told() {
-    let database = Database::fresh().await;
+    let database = crate::database().await;
     let pool = database.pool().await;
     let (mine, process) = store(&database, LockStrategy::Hybrid).await;
     enqueue(&mine).await;
@@ -71,7 +71,7 @@ async fn an_outcome_whose_commit_was_in_doubt_is_written_once_however_often_it_i
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_attempt_that_was_taken_over_cannot_write_any_more() {
-    let database = Database::fresh().await;
+    let database = crate::database().await;
     let (stage, gate) = (Stage::on(&database).await, Gate::of(&database).await);
     let (mine, process) = store(&database, LockStrategy::Hybrid).await;
     // It takes whatever lock is free, as the gem's strategy `advisory` does.
@@ -103,7 +103,7 @@ async fn an_attempt_that_was_taken_over_cannot_write_any_more() {
 /// The answer of the statement is lost, as its caller is dropped in the middle of it.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_caller_that_goes_away_leaves_no_lock_behind_a_written_outcome() {
-    let database = Database::fresh().await;
+    let database = crate::database().await;
     let stage = Stage::on(&database).await;
     let (mine, process) = store(&database, LockStrategy::Hybrid).await;
     let mine = Arc::new(mine);

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use goodjob_testkit::{Database, Harness};
+use goodjob_testkit::Harness;
 use tokio::time::Instant;
 
 use crate::stage::{Nap, Stage, secs};
@@ -10,7 +10,7 @@ use crate::stage::{Nap, Stage, secs};
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_idle_worker_asks_less_than_once_a_second_over_few_connections() {
     const SPAN: Duration = secs(10);
-    let database = Database::fresh().await;
+    let database = crate::database().await;
     let stage = Stage::on(&database).await;
     let worker = Harness::start(&database, stage.naps()).await;
     worker.finished(worker.enqueue(Nap { millis: 0 }).await).await;

@@ -4,14 +4,14 @@ use std::num::NonZeroUsize;
 
 use goodjob_core::{JobState, NewJob, Timestamp};
 use goodjob_postgres::advisory_key;
-use goodjob_testkit::{Database, Harness};
+use goodjob_testkit::Harness;
 use tokio::time::Instant;
 
 use crate::stage::{Nap, Stage, lock_session, millis, notify_session, secs};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn each_running_job_is_one_lock_of_an_idle_session() {
-    let database = Database::fresh().await;
+    let database = crate::database().await;
     let stage = Stage::on(&database).await;
     let worker = Harness::start_with(&database, stage.naps(), |config, _| {
         config.pools[0].max_threads = NonZeroUsize::new(12).unwrap();
@@ -72,7 +72,7 @@ async fn each_running_job_is_one_lock_of_an_idle_session() {
 /// As a Ruby worker with the strategy `advisory` holds it, between its lock and its row.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_job_whose_lock_another_holds_is_passed_over_until_it_is_free() {
-    let database = Database::fresh().await;
+    let database = crate::database().await;
     let stage = Stage::on(&database).await;
     let worker = Harness::start_with(&database, stage.naps(), |config, _| {
         config.pools[0].max_threads = NonZeroUsize::MIN;

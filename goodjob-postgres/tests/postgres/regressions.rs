@@ -92,7 +92,7 @@ async fn all_is_over(pool: &PgPool) {
 /// sight of.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn jobs_that_retry_at_once_under_several_pools_leave_no_lock_behind() {
-    let database = Database::fresh().await;
+    let database = crate::database().await;
     let pool = database.pool().await;
     let attempts = Arc::new(AtomicUsize::new(0));
     let count = Arc::clone(&attempts);
@@ -141,7 +141,7 @@ async fn succeeded(pool: &PgPool) -> i64 {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn connections_that_are_cut_again_and_again_leave_no_job_owned_and_no_lock() {
     const JOBS: usize = 1_500;
-    let database = Database::fresh().await;
+    let database = crate::database().await;
     let pool = database.pool().await;
     let proxy = Proxy::to(&database).await;
     let worker = Harness::start_with(&database, naps(millis(5)), |config, options| {
@@ -169,7 +169,7 @@ async fn connections_that_are_cut_again_and_again_leave_no_job_owned_and_no_lock
 /// in the pool.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn connections_that_fall_silent_are_replaced_and_cost_no_job() {
-    let database = Database::fresh().await;
+    let database = crate::database().await;
     let pool = database.pool().await;
     let proxy = Proxy::to(&database).await;
     let worker = Harness::start_with(&database, naps(millis(500)), |config, options| {
@@ -198,7 +198,7 @@ async fn connections_that_fall_silent_are_replaced_and_cost_no_job() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_lock_session_that_ends_again_and_again_under_load_owns_nothing_afterwards() {
     const JOBS: usize = 3_000;
-    let database = Database::fresh().await;
+    let database = crate::database().await;
     let stage = Stage::on(&database).await;
     let worker = Harness::start_with(&database, naps(millis(1)), |config, _| {
         config.pools = pools("*:12;*:12");
@@ -219,7 +219,7 @@ async fn a_lock_session_that_ends_again_and_again_under_load_owns_nothing_afterw
 /// One row that could not be read took the whole batch with it, whose jobs were owned and not run.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn rows_that_can_hardly_be_read_do_not_harm_their_neighbours_in_the_batch() {
-    let database = Database::fresh().await;
+    let database = crate::database().await;
     let store = database.store().await;
     let mut ids = Vec::new();
     for change in [
@@ -304,7 +304,7 @@ async fn until_running(pool: &PgPool, expected: i64) {
 /// The settlement waited for the row's lock, and everything else waited for the settlement.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_row_that_another_has_locked_holds_up_no_other_outcome() {
-    let database = Database::fresh().await;
+    let database = crate::database().await;
     let pool = database.pool().await;
     let gate = Arc::new(Semaphore::new(0));
     let worker = gated(&database, &gate).await;
@@ -342,7 +342,7 @@ async fn a_row_that_another_has_locked_holds_up_no_other_outcome() {
 /// The outcome is tried to be written for a while, not for ever; nor does leaving wait for the row.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_row_that_stays_locked_by_another_does_not_keep_a_worker_from_ending() {
-    let database = Database::fresh().await;
+    let database = crate::database().await;
     let pool = database.pool().await;
     let gate = Arc::new(Semaphore::new(0));
     let worker = gated(&database, &gate).await;
@@ -407,7 +407,7 @@ fn ended(fate: Fate) -> Settlement {
 /// What belonged to one of them was written for the other, since they were joined by their job.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn two_attempts_at_one_job_that_end_in_one_batch_are_told_apart() {
-    let database = Database::fresh().await;
+    let database = crate::database().await;
     let stage = Stage::on(&database).await;
     let (store, process) = beating(&database).await;
     for first_is_first in [true, false] {
@@ -464,7 +464,7 @@ async fn works(store: &PgStore) {
 /// The store took itself for the first start's process for ever.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_start_that_failed_since_nobody_listened_can_be_repeated_on_the_same_store() {
-    let database = Database::fresh().await;
+    let database = crate::database().await;
     let (port, options) = Proxy::free_port(&database).await;
     let store = PgStore::lazy(options);
     for _ in 0..2 {
@@ -491,67 +491,11 @@ async fn a_start_that_failed_for_want_of_tables_can_be_repeated_on_the_same_stor
     store.close().await;
 }
 
-/// They waited for each other: one for the migration's lock, one for the snapshot of the first.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn two_migrations_at_once_on_a_table_in_use_both_succeed() {
-    let database = Database::empty().await;
-    let (one, other) = (database.pool().await, database.pool().await);
-    sqlx::raw_sql(migrate::steps(Indexes::All)[0].sql).execute(&one).await.unwrap();
-    sqlx::raw_sql(
-        "INSERT INTO good_jobs (id, active_job_id, job_class, queue_name, serialized_params,
-           scheduled_at, created_at, updated_at)
-         SELECT id, id, 'WorkJob', 'default', '{}', now(), now(), now()
-         FROM (SELECT gen_random_uuid() AS id FROM generate_series(1, 2000)) AS new",
-    )
-    .execute(&one)
-    .await
-    .unwrap();
-    let both = async {
-        tokio::join!(migrate::run(&one, Indexes::All), migrate::run(&other, Indexes::All))
-    };
-    let (first, second) = tokio::time::timeout(secs(20), both).await.expect("no deadlock");
-    let mut ran = [first.unwrap().len(), second.unwrap().len()];
-    ran.sort();
-    assert_eq!(ran, [0, migrate::steps(Indexes::All).len()]);
-    assert_eq!(invalid_indexes(&one).await, 0);
-    one.close().await;
-    other.close().await;
-}
-
-async fn invalid_indexes(pool: &PgPool) -> i64 {
-    sqlx::query_scalar("SELECT count(*) FROM pg_index WHERE NOT indisvalid")
-        .fetch_one(pool)
-        .await
-        .unwrap()
-}
-
-/// CREATE INDEX IF NOT EXISTS takes an index for made that a build left unfinished.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_index_that_a_migration_left_unfinished_is_built_anew() {
-    let database = Database::fresh().await;
-    let pool = database.pool().await;
-    let store = database.store().await;
-    store.insert(&[job()]).await.unwrap();
-    sqlx::raw_sql(
-        "UPDATE pg_index SET indisvalid = false WHERE indexrelid = 'index_goodjob_lanes'::regclass;
-         DELETE FROM goodjob_migrations WHERE name = '0003_lanes'",
-    )
-    .execute(&pool)
-    .await
-    .unwrap();
-    assert_eq!(invalid_indexes(&pool).await, 1);
-    let ran = migrate::run(&pool, Indexes::Lean).await.unwrap();
-    assert_eq!(ran.iter().map(|step| step.name).collect::<Vec<_>>(), ["0003_lanes"]);
-    assert_eq!(invalid_indexes(&pool).await, 0);
-    store.close().await;
-    pool.close().await;
-}
-
 /// The lock was asked for once, while the session before still held it; without it and without jobs
 /// the process was dead in the eyes of its peers.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_idle_process_whose_notify_session_was_replaced_takes_its_lock_again() {
-    let database = Database::fresh().await;
+    let database = crate::database().await;
     let stage = Stage::on(&database).await;
     let worker = Harness::start_with(&database, naps(millis(1)), |config, _| {
         config.heartbeat = millis(300);
@@ -611,7 +555,7 @@ async fn an_idle_process_whose_notify_session_was_replaced_takes_its_lock_again(
 /// A notice has to be shorter than 8,000 bytes; one that was not failed the statement around it.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_job_in_a_queue_with_a_very_long_name_is_stored_done_retried_and_freed() {
-    let database = Database::fresh().await;
+    let database = crate::database().await;
     let pool = database.pool().await;
     let attempts = Arc::new(AtomicUsize::new(0));
     let count = Arc::clone(&attempts);
@@ -677,7 +621,7 @@ async fn killed_by_its_job(database: &Database, pool: &PgPool) -> Claim {
 /// The error of a job that is given up quotes the last interruption, and was taken for one itself.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn giving_up_a_job_that_kills_its_process_is_an_outcome_like_others() {
-    let database = Database::fresh().await;
+    let database = crate::database().await;
     let pool = database.pool().await;
     let id = job().id;
     let (store, process) = {

@@ -16,7 +16,7 @@ async fn restarts_of_the_server_cost_no_job_and_no_second_outcome() {
     const JOBS: usize = 600;
     let cluster = tokio::task::spawn_blocking(|| Cluster::private(Settings::new())).await.unwrap();
     let cluster = Arc::new(cluster.unwrap());
-    let database = Database::on(Arc::clone(&cluster)).await;
+    let database = Database::on(Arc::clone(&cluster), crate::SCHEMA).await;
     // What happened is written down on a server that nothing happens to.
     let safe = Database::empty().await;
     let stage = Stage::on(&safe).await;

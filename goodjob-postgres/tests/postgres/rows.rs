@@ -62,7 +62,7 @@ async fn worker(database: &Database) -> Harness {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn arguments_that_do_not_fit_end_the_job_with_an_error_that_names_the_field() {
-    let database = Database::fresh().await;
+    let database = crate::database().await;
     let pool = database.pool().await;
     let worker = worker(&database).await;
     let keywords = |text: Value| json!([{"text": text, "_aj_ruby2_keywords": ["text"]}]);
@@ -109,7 +109,7 @@ async fn arguments_that_do_not_fit_end_the_job_with_an_error_that_names_the_fiel
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn odd_rows_whose_arguments_fit_are_done() {
-    let database = Database::fresh().await;
+    let database = crate::database().await;
     let pool = database.pool().await;
     let worker = worker(&database).await;
     for (what, row, change) in [
@@ -149,7 +149,7 @@ async fn odd_rows_whose_arguments_fit_are_done() {
 /// Parked for ever by hand; the timers of other future jobs must not suffer from it.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_job_that_is_never_due_does_not_keep_others_from_their_time() {
-    let database = Database::fresh().await;
+    let database = crate::database().await;
     let pool = database.pool().await;
     let parked = plant(&pool, payload(|_| {}), "scheduled_at = 'infinity'").await;
     let nowhere = plant(&pool, payload(|_| {}), "scheduled_at = NULL").await;
@@ -178,7 +178,7 @@ async fn a_job_that_is_never_due_does_not_keep_others_from_their_time() {
 /// A handler that needs no arguments may retry whatever the envelope is; the retry is counted in it.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn retries_are_counted_in_an_envelope_that_is_none() {
-    let database = Database::fresh().await;
+    let database = crate::database().await;
     let pool = database.pool().await;
     let mut handlers = Handlers::default();
     let twice = Retry::attempts(2).wait(Backoff::Constant(std::time::Duration::ZERO));
@@ -200,7 +200,7 @@ async fn retries_are_counted_in_an_envelope_that_is_none() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_class_that_nobody_knows_is_never_claimed() {
-    let database = Database::fresh().await;
+    let database = crate::database().await;
     let pool = database.pool().await;
     let worker = worker(&database).await;
     let unknown = plant(&pool, payload(|_| {}), "job_class = 'NopeJob', priority = -100").await;

@@ -1,69 +1,27 @@
 //! Every statement is one that the server understands, and the hot ones use their indexes.
 
-use goodjob_postgres::migrate::{self, Indexes};
-use goodjob_postgres::{DequeueOrder, HashFunction, PgStore, STATEMENTS, TableNames};
-use goodjob_testkit::Database;
+use goodjob_postgres::{PgStore, STATEMENTS};
+use goodjob_testkit::Schema;
 use sqlx::Executor;
 
 #[tokio::test]
-async fn every_statement_prepares_on_the_migrated_tables() {
-    let database = Database::fresh().await;
+async fn every_statement_prepares_on_the_tables() {
+    let database = crate::database().await;
     let store = database.store().await;
-    assert_prepared(&store).await;
+    assert_prepared(&store, crate::SCHEMA == Schema::LEAN).await;
     store.close().await;
 }
 
-async fn assert_prepared(store: &PgStore) {
+pub(crate) async fn assert_prepared(store: &PgStore, with_ledger: bool) {
     for (name, statement) in store.statements() {
-        if name.starts_with("LEDGER_TABLE") {
+        let of_the_ledger = name.starts_with("LEDGER");
+        if name.starts_with("LEDGER_TABLE") || (of_the_ledger && !with_ledger) {
             continue;
         }
         if let Err(error) = store.pool().prepare(statement).await {
             panic!("{name}: {error}");
         }
     }
-}
-
-/// The files are written for the usual case; every other one is made of them.
-#[tokio::test]
-async fn every_statement_prepares_under_other_names_orders_and_hash_functions() {
-    let database = Database::empty().await;
-    let pool = database.pool().await;
-    sqlx::raw_sql("CREATE EXTENSION pgcrypto; CREATE EXTENSION \"uuid-ossp\"")
-        .execute(&pool)
-        .await
-        .unwrap();
-    let named = |prefix: &str, schema: Option<&str>| {
-        let tables = TableNames::default().with_prefix(prefix).unwrap();
-        schema.map_or(tables.clone(), |schema| tables.in_schema(schema).unwrap())
-    };
-    for (tables, hash_function) in [
-        (named("acme_", None), HashFunction::Md5),
-        (named("", Some("Our jobs")), HashFunction::Sha256),
-        (named("jobs.", None), HashFunction::UuidV5),
-        (named("a_prefix_so_long_that_names_are_cut_of_", Some("x")), HashFunction::Hashtext),
-    ] {
-        let mut options = database.options();
-        options.tables = tables;
-        options.hash_function = hash_function;
-        options.order = DequeueOrder::CreatedAt;
-        options.listen_notify = false;
-        let store = PgStore::lazy(options.clone());
-        assert_eq!(store.migrate(Indexes::All).await.unwrap().len(), 4);
-        assert_eq!(store.migrate(Indexes::All).await.unwrap(), []);
-        store.close().await;
-        let store = PgStore::connect(options).await.unwrap();
-        assert_prepared(&store).await;
-        let indexes: i64 =
-            sqlx::query_scalar("SELECT count(*) FROM pg_index WHERE indrelid = to_regclass($1)")
-                .bind(store.options().tables.qualified("good_jobs"))
-                .fetch_one(&pool)
-                .await
-                .unwrap();
-        assert_eq!(indexes, 26, "{}", store.options().tables);
-        store.close().await;
-    }
-    pool.close().await;
 }
 
 #[tokio::test]
@@ -76,7 +34,7 @@ async fn every_statement_says_why_it_has_its_shape() {
 
 /// With statistics of a table in use: 20,000 jobs, half of them due.
 async fn plan_of(statement: &str, parameters: &str) -> String {
-    let database = Database::fresh().await;
+    let database = crate::database().await;
     let pool = database.pool().await;
     sqlx::raw_sql(
         "INSERT INTO good_jobs (active_job_id, job_class, queue_name, priority, serialized_params,
@@ -142,52 +100,4 @@ async fn a_settlement_goes_by_primary_keys() {
     assert_no_scan_of_a_table(&plan);
     let plan = plan_of("UPCOMING", "'{A}', 'any', NULL, 100").await;
     assert_no_scan_of_a_table(&plan);
-}
-
-#[tokio::test]
-async fn migrating_leaves_only_plain_tables_and_twice_is_as_good_as_once() {
-    let database = Database::empty().await;
-    let pool = database.pool().await;
-    let (one, other) =
-        tokio::join!(migrate::run(&pool, Indexes::All), migrate::run(&pool, Indexes::All));
-    assert_eq!(one.unwrap().len() + other.unwrap().len(), migrate::steps(Indexes::All).len());
-    assert_eq!(migrate::run(&pool, Indexes::All).await.unwrap(), []);
-    assert_eq!(migrate::pending(&pool, Indexes::Lean).await.unwrap(), []);
-    let (functions, triggers, types, extensions): (i64, i64, i64, i64) = sqlx::query_as(
-        "SELECT (SELECT count(*) FROM pg_proc WHERE pronamespace = 'public'::regnamespace),
-                (SELECT count(*) FROM pg_trigger WHERE NOT tgisinternal),
-                (SELECT count(*) FROM pg_type WHERE typtype IN ('e', 'd') AND typnamespace = 'public'::regnamespace),
-                (SELECT count(*) FROM pg_extension WHERE extname <> 'plpgsql')",
-    )
-    .fetch_one(&pool)
-    .await
-    .unwrap();
-    assert_eq!((functions, triggers, types, extensions), (0, 0, 0, 0));
-    pool.close().await;
-}
-
-#[tokio::test]
-async fn a_table_in_use_gets_its_indexes_without_locking_writers_out() {
-    let database = Database::empty().await;
-    let pool = database.pool().await;
-    let tables = migrate::steps(Indexes::Lean)[0];
-    sqlx::raw_sql(tables.sql).execute(&pool).await.unwrap();
-    sqlx::raw_sql("INSERT INTO good_jobs (created_at, updated_at) VALUES (now(), now())")
-        .execute(&pool)
-        .await
-        .unwrap();
-    let steps = migrate::run(&pool, Indexes::All).await.unwrap();
-    assert_eq!(steps.len(), 4);
-    let invalid: i64 = sqlx::query_scalar("SELECT count(*) FROM pg_index WHERE NOT indisvalid")
-        .fetch_one(&pool)
-        .await
-        .unwrap();
-    let ours: i64 = sqlx::query_scalar(
-        "SELECT count(*) FROM pg_indexes WHERE schemaname = 'public' AND indexname LIKE 'index_good%'",
-    )
-    .fetch_one(&pool)
-    .await
-    .unwrap();
-    assert_eq!((invalid, ours), (0, 28));
-    pool.close().await;
 }

@@ -2,7 +2,7 @@
 
 use chrono::TimeDelta;
 use goodjob_postgres::EnqueueIn;
-use goodjob_testkit::{Database, Harness, eventually};
+use goodjob_testkit::{Harness, eventually};
 use tokio::time::Instant;
 
 use crate::stage::{Gate, Nap, Stage, lock_session, millis, notify_session, percentile, secs};
@@ -11,7 +11,7 @@ const SHORT: Nap = Nap { millis: 0 };
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_committed_job_is_pushed_long_before_the_next_poll() {
-    let database = Database::fresh().await;
+    let database = crate::database().await;
     let stage = Stage::on(&database).await;
     let worker = Harness::start_with(&database, stage.naps(), |config, _| {
         config.poll_interval = Some(secs(60));
@@ -37,7 +37,7 @@ async fn a_committed_job_is_pushed_long_before_the_next_poll() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn without_listen_a_job_starts_within_a_poll_interval() {
-    let database = Database::fresh().await;
+    let database = crate::database().await;
     let stage = Stage::on(&database).await;
     let worker = Harness::start_with(&database, stage.naps(), |config, options| {
         config.poll_interval = Some(secs(1));
@@ -61,7 +61,7 @@ async fn without_listen_a_job_starts_within_a_poll_interval() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_future_job_starts_at_its_time_without_polls_and_never_before() {
-    let database = Database::fresh().await;
+    let database = crate::database().await;
     let stage = Stage::on(&database).await;
     let worker = Harness::start_with(&database, stage.naps(), |config, _| {
         config.poll_interval = None;
@@ -94,7 +94,7 @@ async fn a_future_job_starts_at_its_time_without_polls_and_never_before() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_transaction_wakes_nobody_until_it_commits_and_never_if_it_does_not() {
-    let database = Database::fresh().await;
+    let database = crate::database().await;
     let stage = Stage::on(&database).await;
     let worker = Harness::start_with(&database, stage.naps(), |config, _| {
         config.poll_interval = None;
@@ -131,7 +131,7 @@ async fn a_transaction_wakes_nobody_until_it_commits_and_never_if_it_does_not() 
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_deaf_worker_polls_and_hears_again_soon() {
-    let database = Database::fresh().await;
+    let database = crate::database().await;
     let (stage, gate) = (Stage::on(&database).await, Gate::of(&database).await);
     let poll = secs(2);
     let worker = Harness::start_with(&database, stage.naps(), |config, _| {
