@@ -22,6 +22,7 @@ struct Columns<'a> {
     events: Vec<Option<i16>>,
     backtraces: Vec<Option<Value>>,
     seconds: Vec<f64>,
+    deletes: Vec<bool>,
 }
 
 impl<'a> Columns<'a> {
@@ -42,6 +43,7 @@ impl<'a> Columns<'a> {
         self.events.push(error.map(|error| error.event().code()));
         self.backtraces.push(error.map(ErrorNote::backtrace_json));
         self.seconds.push(settlement.duration.as_secs_f64());
+        self.deletes.push(settlement.deletes());
     }
 }
 
@@ -74,9 +76,10 @@ pub(crate) async fn settle(
         .bind(columns.events)
         .bind(columns.backtraces)
         .bind(columns.seconds)
+        .bind(columns.deletes)
         .bind(process.as_uuid());
     let rows: Vec<SettledRow> =
-        on(pool, async |connection| query.fetch_all(connection).await).await?;
+        on(pool, DEADLINE, async |connection| query.fetch_all(connection).await).await?;
     let rows: HashMap<Uuid, SettledRow> =
         rows.into_iter().map(|row| (row.execution_id, row)).collect();
     Ok(ended
@@ -101,17 +104,18 @@ pub(crate) async fn release(
         .bind(tokens.performed_at)
         .bind(tokens.counts)
         .bind(process.as_uuid());
-    on(pool, async |connection| query.execute(connection).await.map(drop)).await
+    on(pool, DEADLINE, async |connection| query.execute(connection).await.map(drop)).await
 }
 
 /// Runs a statement on a connection of the pool, for a bounded time. A connection that did not answer
 /// is closed: given back, it would keep its place in the pool for as long as TCP hopes.
-async fn on<T>(
+pub(crate) async fn on<T>(
     pool: &PgPool,
+    deadline: Duration,
     statement: impl AsyncFnOnce(&mut PgConnection) -> sqlx::Result<T>,
 ) -> Result<T, StoreError> {
     let mut connection = pool.acquire().await.map_err(store_error)?;
-    match tokio::time::timeout(DEADLINE, statement(&mut connection)).await {
+    match tokio::time::timeout(deadline, statement(&mut connection)).await {
         Ok(done) => done.map_err(store_error),
         Err(_) => {
             drop(connection.detach());

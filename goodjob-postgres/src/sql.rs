@@ -36,6 +36,9 @@ statements! {
     JOB = "job";
     EXECUTIONS = "executions";
     DELETE_FINISHED = "delete_finished";
+    CLEAN_UP_JOBS = "clean_up_jobs";
+    CLEAN_UP_BATCHES = "clean_up_batches";
+    COUNT_OLD = "count_old";
     COLUMNS = "columns";
     QUEUES = "queues";
     FINISHED = "finished";

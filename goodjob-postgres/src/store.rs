@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use goodjob_core::{
-    Adapter, Claims, Inserted, JobId, LockState, NewJob, Notifier, ProcessRecord, Settled,
-    Settlement, Signal, Store, StoreError, Timestamp, Token, Wanted,
+    Adapter, Claims, Cleaned, Inserted, JobId, LockState, NewJob, Notifier, ProcessRecord,
+    Retention, Settled, Settlement, Signal, Store, StoreError, Timestamp, Token, Wanted,
 };
 use sqlx::PgPool;
 use tokio::sync::{broadcast, mpsc, watch};
@@ -18,7 +18,7 @@ use crate::error::{ConnectError, store_error};
 use crate::options::PgOptions;
 use crate::rows::Moment;
 use crate::sessions::{Common, Sessions};
-use crate::{claim, enqueue, schema, settle, sql};
+use crate::{claim, cleanup, enqueue, schema, settle, sql};
 
 /// How long leaving waits for settlements that are under way.
 const LAST_SETTLEMENTS: Duration = Duration::from_secs(10);
@@ -104,6 +104,15 @@ impl PgStore {
             .await
             .map_err(store_error)?;
         Ok(u64::try_from(deleted).unwrap_or(0))
+    }
+
+    /// What [`clean_up`](Store::clean_up) would delete if it were repeated until nothing is left.
+    /// Reads every old row, so it is for a person who asks first.
+    ///
+    /// # Errors
+    /// When the database cannot be asked.
+    pub async fn count_old(&self, keep: &Retention) -> Result<Cleaned, StoreError> {
+        cleanup::count_old(self.pool(), keep).await
     }
 
     /// Closes the pool, and the sessions of a process that did not leave.
@@ -205,6 +214,12 @@ impl Store for PgStore {
             .await
             .map_err(store_error)?;
         Ok(times.into_iter().map(|moment| moment.0).collect())
+    }
+
+    async fn clean_up(&self, keep: &Retention, limit: usize) -> Result<Cleaned, StoreError> {
+        let (pool, keep) = (self.pool().clone(), *keep);
+        // In a task, so that a caller who goes away gives no connection back that is still busy.
+        unbroken(async move { cleanup::clean_up(&pool, &keep, limit).await }).await
     }
 
     async fn beat(&self, process: &ProcessRecord) -> Result<Timestamp, StoreError> {

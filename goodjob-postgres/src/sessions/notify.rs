@@ -115,7 +115,7 @@ impl NotifySession {
                     Some(NotifyCommand::Beat { process, reply }) => {
                         // Answered before the upkeep: the sooner the store's time arrives, the
                         // better the worker's clock follows it.
-                        let state = process::state(&process, self.common.options.pool_size);
+                        let state = process::state(&process, &self.common.pool);
                         match self.beat(live, state).await {
                             Ok(now) => drop(reply.send(Ok(now))),
                             Err(error) => {

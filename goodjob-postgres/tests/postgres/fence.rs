@@ -13,7 +13,7 @@ use goodjob_testkit::{Database, eventually};
 use crate::stage::{Gate, Stage, lock_session, secs};
 
 fn success() -> Settlement {
-    Settlement { job: Fate::Succeed, duration: Duration::from_millis(7) }
+    Settlement { job: Fate::Succeed, keep: true, duration: Duration::from_millis(7) }
 }
 
 async fn claim(store: &PgStore) -> Claim {
