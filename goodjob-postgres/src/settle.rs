@@ -1,9 +1,11 @@
-//! Writes settlements, as many as there are in one statement.
+//! Writes settlements, as many as there are in one statement; a second one is for jobs that are not kept.
 
 use std::collections::HashMap;
 use std::time::Duration;
 
-use goodjob_core::{ErrorNote, Fate, Payload, ProcessId, Settled, Settlement, StoreError, Token};
+use goodjob_core::{
+    ErrorNote, ExecutionId, Fate, Payload, ProcessId, Settled, Settlement, StoreError, Token,
+};
 use serde_json::Value;
 use sqlx::{PgConnection, PgPool};
 use uuid::Uuid;
@@ -22,7 +24,6 @@ struct Columns<'a> {
     events: Vec<Option<i16>>,
     backtraces: Vec<Option<Value>>,
     seconds: Vec<f64>,
-    deletes: Vec<bool>,
 }
 
 impl<'a> Columns<'a> {
@@ -43,7 +44,6 @@ impl<'a> Columns<'a> {
         self.events.push(error.map(|error| error.event().code()));
         self.backtraces.push(error.map(ErrorNote::backtrace_json));
         self.seconds.push(settlement.duration.as_secs_f64());
-        self.deletes.push(settlement.deletes());
     }
 }
 
@@ -61,6 +61,47 @@ pub(crate) async fn settle(
     process: ProcessId,
     ended: &[(Token, Settlement)],
 ) -> Result<Vec<Settled>, StoreError> {
+    let unkept = ended.iter().filter(|(_, settlement)| settlement.deletes());
+    let unkept: Vec<&Token> = unkept.map(|(token, _)| token).collect();
+    let mut answers = delete(pool, process, &unkept).await?;
+    let rest = ended.iter().filter(|(token, _)| !answers.contains_key(&token.execution));
+    let rest: Vec<&(Token, Settlement)> = rest.collect();
+    answers.extend(update(pool, process, &rest).await?);
+    let answer = |token: &Token| answers.get(&token.execution).copied();
+    Ok(ended.iter().map(|(token, _)| answer(token).unwrap_or(Settled::Fenced)).collect())
+}
+
+/// What became of each attempt that a statement had an answer for.
+type Answers = HashMap<ExecutionId, Settled>;
+
+/// Ends jobs that are not kept. What it has no answer for is to be updated like any other.
+async fn delete(
+    pool: &PgPool,
+    process: ProcessId,
+    unkept: &[&Token],
+) -> Result<Answers, StoreError> {
+    if unkept.is_empty() {
+        return Ok(Answers::new());
+    }
+    let tokens = tokens(unkept.iter().copied());
+    let query = sqlx::query_as(sql::SETTLE_UNKEPT)
+        .bind(tokens.jobs)
+        .bind(tokens.executions)
+        .bind(tokens.performed_at)
+        .bind(tokens.counts)
+        .bind(process.as_uuid());
+    let rows = on(pool, DEADLINE, async |connection| query.fetch_all(connection).await).await?;
+    Ok(answers(rows))
+}
+
+async fn update(
+    pool: &PgPool,
+    process: ProcessId,
+    ended: &[&(Token, Settlement)],
+) -> Result<Answers, StoreError> {
+    if ended.is_empty() {
+        return Ok(Answers::new());
+    }
     let mut columns = Columns::default();
     ended.iter().for_each(|(_, settlement)| columns.push(settlement));
     let tokens = tokens(ended.iter().map(|(token, _)| token));
@@ -76,20 +117,21 @@ pub(crate) async fn settle(
         .bind(columns.events)
         .bind(columns.backtraces)
         .bind(columns.seconds)
-        .bind(columns.deletes)
         .bind(process.as_uuid());
-    let rows: Vec<SettledRow> =
-        on(pool, DEADLINE, async |connection| query.fetch_all(connection).await).await?;
-    let rows: HashMap<Uuid, SettledRow> =
-        rows.into_iter().map(|row| (row.execution_id, row)).collect();
-    Ok(ended
-        .iter()
-        .map(|(token, _)| match rows.get(&token.execution.as_uuid()) {
-            Some(row) if row.written => Settled::Written,
-            Some(row) if row.blocked => Settled::Blocked,
-            _ => Settled::Fenced,
-        })
-        .collect())
+    let rows = on(pool, DEADLINE, async |connection| query.fetch_all(connection).await).await?;
+    Ok(answers(rows))
+}
+
+fn answers(rows: Vec<SettledRow>) -> Answers {
+    let answer = |row: SettledRow| {
+        let settled = match (row.written, row.blocked) {
+            (true, _) => Settled::Written,
+            (false, true) => Settled::Blocked,
+            (false, false) => return None,
+        };
+        Some((row.execution_id.into(), settled))
+    };
+    rows.into_iter().filter_map(answer).collect()
 }
 
 pub(crate) async fn release(

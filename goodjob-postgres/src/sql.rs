@@ -16,6 +16,7 @@ statements! {
     CLAIM_IN_ORDER = "claim_candidates_in_order" "claim_start";
     CLAIM_ADVISORY = "claim_candidates_advisory" "claim_start";
     SETTLE = "settle";
+    SETTLE_UNKEPT = "settle_unkept";
     RELEASE = "release";
     UNLOCK = "unlock";
     READOPT = "readopt";

@@ -9,45 +9,26 @@
 -- attempt: that is how an outcome whose commit was in doubt is told from one that was fenced off.
 -- `finished_at` set meanwhile is a forced discard: the job stays over, and its error stays unless the
 -- attempt brings one (wire contract 4.7). Unlocking is a statement of its own, after the commit.
---
--- A job that is over and not kept (`deletes`) goes, with all its attempts, instead of being updated; one
--- that was discarded by force meanwhile goes too, since the gem judges by how the attempt ended (4.4).
--- Rows of cron stay. Such a row is locked FOR UPDATE from the start: a lock that DELETE had to raise
--- could wait for a foreign key of the application's. Told again, the outcome of a job that is not there
--- counts as written: nothing is left to tell by, and it is as the outcome wants it.
 WITH ended AS MATERIALIZED (
   SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::timestamptz[], $4::int[], $5::text[], $6::float8[],
-                       $7::jsonb[], $8::text[], $9::smallint[], $10::jsonb[], $11::float8[], $12::boolean[])
+                       $7::jsonb[], $8::text[], $9::smallint[], $10::jsonb[], $11::float8[])
     AS d(id, execution_id, performed_at, executions_count, fate, wait, payload, error, error_event,
-         backtrace, seconds, deletes)
+         backtrace, seconds)
 ), present_now AS MATERIALIZED (
-  SELECT d.execution_id, d.id, d.deletes AND g.cron_key IS NULL AS goes
+  SELECT d.execution_id, d.id
   FROM ended d JOIN good_jobs g ON g.id = d.id
   WHERE g.performed_at = d.performed_at AND g.executions_count = d.executions_count
-    AND (g.locked_by_id = $13::uuid OR g.locked_by_id IS NULL)
+    AND (g.locked_by_id = $12::uuid OR g.locked_by_id IS NULL)
     AND NOT EXISTS (SELECT FROM good_job_executions x
                     WHERE x.id = d.execution_id AND x.finished_at IS NOT NULL)
 ), present AS MATERIALIZED (
   SELECT d.execution_id, g.id
   FROM good_jobs g JOIN ended d ON d.id = g.id
-  WHERE d.execution_id IN (SELECT execution_id FROM present_now WHERE NOT goes)
+  WHERE d.execution_id IN (SELECT execution_id FROM present_now)
     AND g.performed_at = d.performed_at AND g.executions_count = d.executions_count
-    AND (g.locked_by_id = $13::uuid OR g.locked_by_id IS NULL)
+    AND (g.locked_by_id = $12::uuid OR g.locked_by_id IS NULL)
   ORDER BY g.id
   FOR NO KEY UPDATE OF g SKIP LOCKED
-), going AS MATERIALIZED (
-  SELECT d.execution_id, g.id
-  FROM good_jobs g JOIN ended d ON d.id = g.id
-  WHERE d.execution_id IN (SELECT execution_id FROM present_now WHERE goes)
-    AND g.performed_at = d.performed_at AND g.executions_count = d.executions_count
-    AND (g.locked_by_id = $13::uuid OR g.locked_by_id IS NULL)
-  ORDER BY g.id
-  FOR UPDATE OF g SKIP LOCKED
-), gone AS (
-  DELETE FROM good_jobs g USING going w WHERE g.id = w.id
-  RETURNING w.execution_id, g.id
-), attempts_gone AS (
-  DELETE FROM good_job_executions x USING gone w WHERE x.active_job_id = w.id
 ), settled AS (
   UPDATE good_jobs g SET
     finished_at = CASE WHEN d.fate IN ('succeed', 'discard') THEN now() ELSE g.finished_at END,
@@ -82,17 +63,15 @@ WITH ended AS MATERIALIZED (
   WHERE finished_at IS NULL AND octet_length(COALESCE(queue_name, '')) < 1000
 )
 SELECT d.execution_id,
-       s.execution_id IS NOT NULL OR w.execution_id IS NOT NULL
-         OR d.deletes AND NOT EXISTS (SELECT FROM good_jobs g WHERE g.id = d.id)
+       s.execution_id IS NOT NULL
          OR COALESCE(x.finished_at IS NOT NULL
                      AND (x.error_event = 0
                           AND x.error ~ '^GoodJob::Interrupt[A-Za-z]*: Interrupted after starting perform at')
                          IS NOT TRUE, false) AS written,
-       n.execution_id IS NOT NULL AND p.execution_id IS NULL AND w.execution_id IS NULL AS blocked,
+       n.execution_id IS NOT NULL AND p.execution_id IS NULL AS blocked,
        (SELECT count(sent) FROM notices) AS sent
 FROM ended d
 LEFT JOIN present_now n ON n.execution_id = d.execution_id
 LEFT JOIN present p ON p.execution_id = d.execution_id
 LEFT JOIN settled s ON s.execution_id = d.execution_id
-LEFT JOIN gone w ON w.execution_id = d.execution_id
 LEFT JOIN good_job_executions x ON x.id = d.execution_id;
