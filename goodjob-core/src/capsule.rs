@@ -1,8 +1,9 @@
-//! Owns everything that runs in this process: one scheduler per pool, the listener, the settler and
-//! the heartbeat. Starts and stops them in order.
+//! Owns everything that runs in this process: one scheduler per pool, the listener, the settler,
+//! the janitor and the heartbeat. Starts and stops them in order.
 
 mod attempt;
 mod heart;
+mod janitor;
 mod panics;
 mod pause;
 mod performer;
@@ -30,6 +31,7 @@ use crate::job::Handlers;
 use crate::notifier::{Notifier, Signal};
 use crate::store::{Store, StoreError, Wanted};
 use heart::Heart;
+use janitor::Janitor;
 use performer::Performer;
 use scheduler::{Common, Scheduler, Wake};
 use settler::{Backlog, Settler};
@@ -67,6 +69,7 @@ struct PoolHandle {
 /// In the order in which they end.
 struct Tasks {
     listening: JoinSet<()>,
+    janitor: JoinHandle<()>,
     schedulers: JoinSet<Vec<JobId>>,
     settler: Settler,
     heart: JoinHandle<()>,
@@ -77,6 +80,9 @@ impl Tasks {
     /// Waits for `stop`, and then for all of them.
     async fn end(mut self, stop: CancellationToken) -> Drained {
         stop.cancelled().await;
+        if let Err(error) = self.janitor.await {
+            tracing::error!(%error, "the janitor ended in a panic");
+        }
         let mut cut_off = Vec::new();
         while let Some(ended) = self.schedulers.join_next().await {
             match ended {
@@ -122,7 +128,8 @@ impl Capsule {
 
         let states: Vec<watch::Sender<PoolState>> =
             config.pools.iter().map(|_| watch::Sender::default()).collect();
-        let reports = states.iter().map(watch::Sender::subscribe).collect();
+        let reports: Vec<_> = states.iter().map(watch::Sender::subscribe).collect();
+        let janitor = Janitor::new(config.cleanup, Arc::clone(&store), reports.clone());
         let clock = Clock::system();
         let heart = Heart::new(&config, &handlers, Arc::clone(&store), clock.clone(), reports);
         heart.beat().await?;
@@ -131,7 +138,7 @@ impl Capsule {
         let performer = Arc::new(Performer {
             handlers: Arc::clone(&handlers),
             max_interruptions: config.max_interruptions,
-            unhandled: config.unhandled,
+            defaults: config.defaults(),
             cancel_grace: config.cancel_grace,
             stopping: stop.clone(),
             cut: cut.clone(),
@@ -155,11 +162,12 @@ impl Capsule {
         }
 
         let listening = listen(notifier, pools.clone(), stop.clone());
+        let janitor = tokio::spawn(janitor.run(stop.clone()));
         let heart_stop = CancellationToken::new();
         let process = heart.id();
         let heart = tokio::spawn(heart.run(heart_stop.clone()));
         let backlog = settler.backlog();
-        let tasks = Tasks { listening, schedulers, settler, heart, heart_stop };
+        let tasks = Tasks { listening, janitor, schedulers, settler, heart, heart_stop };
         let ended = tokio::spawn(tasks.end(stop.clone()));
         let ended = ended.map(Result::unwrap_or_default).boxed().shared();
         Ok(Self { inner: Arc::new(Inner { process, pools, stop, cut, backlog, ended }) })

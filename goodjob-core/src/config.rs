@@ -4,8 +4,9 @@
 use std::num::NonZeroUsize;
 use std::time::Duration;
 
-use crate::job::Unhandled;
+use crate::job::{Defaults, Preserve, Unhandled};
 use crate::queue::{Pool, Pools};
+use crate::store::Retention;
 
 /// Slots of a pool that names no number: 5, as the gem's `max_threads`.
 pub const DEFAULT_MAX_THREADS: NonZeroUsize = NonZeroUsize::new(5).unwrap();
@@ -19,6 +20,10 @@ pub const DEFAULT_MAX_INTERRUPTIONS: u32 = 3;
 pub const DEFAULT_HEARTBEAT: Duration = Duration::from_secs(10);
 /// How long a cancelled attempt may take to wind up before it is dropped.
 pub const DEFAULT_CANCEL_GRACE: Duration = Duration::from_secs(2);
+/// Attempts that a pool ends between clean-ups: 1,000, as in the gem.
+pub const DEFAULT_CLEANUP_INTERVAL_JOBS: u64 = 1_000;
+/// Time between clean-ups: 10 minutes, as in the gem.
+pub const DEFAULT_CLEANUP_INTERVAL: Duration = Duration::from_secs(10 * 60);
 
 /// How a [`Capsule`](crate::Capsule) runs.
 #[derive(Clone, Debug, PartialEq)]
@@ -33,6 +38,10 @@ pub struct Config {
     pub max_interruptions: u32,
     /// What follows an error that no rule matched.
     pub unhandled: Unhandled,
+    /// Which finished jobs keep their row, where the policy of a class says nothing.
+    pub preserve: Preserve,
+    /// When kept jobs are deleted after all.
+    pub cleanup: Cleanup,
     /// Time between heartbeats.
     pub heartbeat: Duration,
     /// How long a cancelled attempt may take to wind up before it is dropped.
@@ -50,6 +59,8 @@ impl Default for Config {
             max_cache: DEFAULT_MAX_CACHE,
             max_interruptions: DEFAULT_MAX_INTERRUPTIONS,
             unhandled: Unhandled::Discard,
+            preserve: Preserve::Always,
+            cleanup: Cleanup::default(),
             heartbeat: DEFAULT_HEARTBEAT,
             cancel_grace: DEFAULT_CANCEL_GRACE,
             title: "goodjob".to_owned(),
@@ -62,6 +73,55 @@ impl Config {
     #[must_use]
     pub fn slots(&self) -> usize {
         self.pools.iter().map(|pool| pool.max_threads.get()).sum()
+    }
+
+    /// What holds for a job whose policy says nothing.
+    pub(crate) fn defaults(&self) -> Defaults {
+        Defaults { unhandled: self.unhandled, preserve: self.preserve }
+    }
+}
+
+/// When a capsule deletes finished jobs. It looks each time that an attempt ends, though not more often
+/// than once a second, and cleans up for the first reason that it finds; an idle one does not clean up.
+///
+/// ```
+/// use std::time::Duration;
+/// use goodjob_core::{Cleanup, Config, Retention};
+/// // Two days are enough, but what went wrong stays.
+/// let retention =
+///     Retention { age: Duration::from_secs(2 * 24 * 60 * 60), keep_discarded: true };
+/// let config = Config { cleanup: Cleanup { retention, ..Cleanup::default() }, ..Config::default() };
+/// # drop(config);
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Cleanup {
+    /// What is left alone.
+    pub retention: Retention,
+    /// Clean up when a pool has ended more attempts than this since the last time: 0 is at every
+    /// look, `None` never for this reason.
+    pub interval_jobs: Option<u64>,
+    /// Clean up when the last time, or the start, was this long ago: zero is at every look, `None`
+    /// never for this reason.
+    pub interval: Option<Duration>,
+}
+
+impl Cleanup {
+    /// No clean-up by this process.
+    pub const OFF: Self = Self {
+        retention: Retention { age: Retention::DEFAULT_AGE, keep_discarded: false },
+        interval_jobs: None,
+        interval: None,
+    };
+}
+
+impl Default for Cleanup {
+    /// The gem's: after 1,000 attempts or 10 minutes, what ended 14 days ago.
+    fn default() -> Self {
+        Self {
+            retention: Retention::default(),
+            interval_jobs: Some(DEFAULT_CLEANUP_INTERVAL_JOBS),
+            interval: Some(DEFAULT_CLEANUP_INTERVAL),
+        }
     }
 }
 

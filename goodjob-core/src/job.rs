@@ -6,6 +6,7 @@ mod error;
 mod options;
 mod payload;
 mod policy;
+mod preserve;
 mod registry;
 
 pub use arguments::{Arguments, ArgumentsError};
@@ -13,7 +14,8 @@ pub use context::{BareContext, Context};
 pub use error::{BoxError, ErrorNote, JobError, JobResult, Panicked, TimedOut, Verdict};
 pub use options::{Due, EnqueueError, NewJob, Options};
 pub use payload::Payload;
-pub use policy::{Backoff, Decision, Policy, Retry, Unhandled};
+pub use policy::{Backoff, Decision, Defaults, Policy, Retry, Unhandled};
+pub use preserve::Preserve;
 pub use registry::{Handler, Handlers, Registry, Run, Running};
 
 use serde::Serialize;

@@ -18,7 +18,7 @@
 //! | `capsule/settler.rs` | the decision is written, in groups, and the lock released |
 //!
 //! Beside it stand `queue.rs` (which queues a pool takes), `capsule/timetable.rs` (future jobs),
-//! `capsule/heart.rs` (the heartbeat) and `store/memory.rs` (a store to test with and to read).
+//! `capsule/heart.rs` (the heartbeat), `capsule/janitor.rs` (old jobs are deleted) and `store/memory.rs` (a store to test with and to read).
 //! This crate knows no SQL and no HTTP; a backend implements [`Store`] and [`Notifier`].
 
 mod adapter;
@@ -36,21 +36,22 @@ pub use adapter::{Adapter, Enqueue};
 pub use capsule::{Capsule, Drained, PoolState};
 pub use clock::{Clock, Timestamp};
 pub use config::{
-    Config, DEFAULT_CANCEL_GRACE, DEFAULT_HEARTBEAT, DEFAULT_MAX_CACHE, DEFAULT_MAX_INTERRUPTIONS,
-    DEFAULT_MAX_THREADS, DEFAULT_POLL_INTERVAL, Shutdown,
+    Cleanup, Config, DEFAULT_CANCEL_GRACE, DEFAULT_CLEANUP_INTERVAL, DEFAULT_CLEANUP_INTERVAL_JOBS,
+    DEFAULT_HEARTBEAT, DEFAULT_MAX_CACHE, DEFAULT_MAX_INTERRUPTIONS, DEFAULT_MAX_THREADS,
+    DEFAULT_POLL_INTERVAL, Shutdown,
 };
 pub use host::HostIdentity;
 pub use ids::{ExecutionId, JobId, ProcessId};
 pub use job::{
-    Arguments, ArgumentsError, Backoff, BareContext, BoxError, Context, Decision, Due,
+    Arguments, ArgumentsError, Backoff, BareContext, BoxError, Context, Decision, Defaults, Due,
     EnqueueError, ErrorNote, Handler, Handlers, Job, JobError, JobResult, NewJob, Options,
-    Panicked, Payload, Perform, Policy, Registry, Retry, Run, Running, TimedOut, Unhandled,
-    Verdict,
+    Panicked, Payload, Perform, Policy, Preserve, Registry, Retry, Run, Running, TimedOut,
+    Unhandled, Verdict,
 };
 pub use notifier::{CHANNEL, Notice, NoticeError, Notifier, Signal};
 pub use queue::{Pool, Pools, QueueSelector, QueueStringError};
 pub use store::{
-    Claim, Claims, ErrorEvent, ExecutionRecord, Fate, Health, Inserted, Inspect, JobRecord,
-    JobState, LockState, MemoryStore, Outcome, PoolReport, ProcessRecord, Settled, Settlement,
-    Store, StoreError, Token, Wanted, settle,
+    Claim, Claims, Cleaned, ErrorEvent, ExecutionRecord, Fate, Health, Inserted, Inspect,
+    JobRecord, JobState, LockState, MemoryStore, Outcome, PoolReport, ProcessRecord, Retention,
+    Settled, Settlement, Store, StoreError, Token, Wanted, settle,
 };

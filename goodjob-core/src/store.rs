@@ -2,12 +2,14 @@
 //! [`Notifier`](crate::Notifier) and passes the testkit's conformance suite.
 
 mod claim;
+mod cleanup;
 mod memory;
 mod process;
 mod record;
 mod settle;
 
 pub use claim::{Claim, Claims, Health, LockState, Token};
+pub use cleanup::{Cleaned, Retention};
 pub use memory::MemoryStore;
 pub use process::{PoolReport, ProcessRecord};
 pub use record::{ErrorEvent, ExecutionRecord, JobRecord, JobState};
@@ -57,7 +59,8 @@ pub trait Store: Any + Send + Sync {
     async fn claim(&self, wanted: &Wanted, max: usize) -> Result<Claims, StoreError>;
 
     /// Writes how attempts ended, each only if it is still current; commits; then releases their
-    /// locks. Answers in the order asked. Waits for nobody's row: that one is [`Settled::Blocked`],
+    /// locks. A job that is over and not kept ([`Settlement::deletes`]) is deleted with its attempts,
+    /// unless its row is one of cron. Answers in the order asked. Waits for nobody's row: that one is [`Settled::Blocked`],
     /// keeps its lock and is to be tried again.
     ///
     /// # Errors
@@ -78,6 +81,14 @@ pub trait Store: Any + Send + Sync {
     /// # Errors
     /// [`StoreError`] by what the caller can do.
     async fn upcoming(&self, wanted: &Wanted, limit: usize) -> Result<Vec<Timestamp>, StoreError>;
+
+    /// Deletes jobs that were over for longer than `keep` says, the oldest first and at most `limit`
+    /// of them, with their attempts; and batches likewise. To be repeated until nothing is left. Waits
+    /// for nobody's row: two processes that clean up at once share the work.
+    ///
+    /// # Errors
+    /// [`StoreError`] by what the caller can do.
+    async fn clean_up(&self, keep: &Retention, limit: usize) -> Result<Cleaned, StoreError>;
 
     /// Says that this process lives, frees the jobs of dead ones, and returns the store's time.
     ///
@@ -156,7 +167,8 @@ pub enum Inserted {
 /// What became of an outcome that was to be written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Settled {
-    /// It is committed.
+    /// It is committed. Of a job that was to be deleted this is also said when it is not there any
+    /// more: the answer to its deletion may have been lost, and nothing is left to tell by.
     Written,
     /// The attempt was no longer the current one, and nothing was written.
     Fenced,

@@ -121,7 +121,7 @@ fn event(row: &PgRow) -> sqlx::Result<Option<ErrorEvent>> {
     Ok(row.try_get::<Option<i16>, _>("error_event")?.and_then(ErrorEvent::from_code))
 }
 
-/// What `settle.sql` says about one attempt.
+/// What `settle.sql` and `settle_unkept.sql` say about one attempt.
 #[derive(Debug, FromRow)]
 pub(crate) struct SettledRow {
     pub(crate) execution_id: Uuid,

@@ -1,9 +1,11 @@
-//! Writes settlements, as many as there are in one statement.
+//! Writes settlements, as many as there are in one statement; a second one is for jobs that are not kept.
 
 use std::collections::HashMap;
 use std::time::Duration;
 
-use goodjob_core::{ErrorNote, Fate, Payload, ProcessId, Settled, Settlement, StoreError, Token};
+use goodjob_core::{
+    ErrorNote, ExecutionId, Fate, ProcessId, Settled, Settlement, StoreError, Token,
+};
 use serde_json::Value;
 use sqlx::{PgConnection, PgPool};
 use uuid::Uuid;
@@ -30,7 +32,7 @@ impl<'a> Columns<'a> {
         let (fate, wait, payload) = match &settlement.job {
             Fate::Succeed => ("succeed", 0.0, None),
             Fate::Retry { wait, payload, .. } => {
-                ("retry", wait.as_secs_f64(), Some(enqueued_again(payload.clone())))
+                ("retry", wait.as_secs_f64(), Some(payload.clone().into_value()))
             }
             Fate::PutBack { .. } => ("put_back", 0.0, None),
             Fate::Discard { .. } => ("discard", 0.0, None),
@@ -46,12 +48,6 @@ impl<'a> Columns<'a> {
     }
 }
 
-/// Keys of the row that the envelope did not have when it was claimed are kept: the statement merges.
-fn enqueued_again(mut payload: Payload) -> Value {
-    payload.set_enqueued_at(chrono::Utc::now());
-    payload.into_value()
-}
-
 /// How long a settlement or release may take on the pool before its connection is given up.
 const DEADLINE: Duration = Duration::from_secs(10);
 
@@ -61,6 +57,49 @@ pub(crate) async fn settle(
     process: ProcessId,
     ended: &[(Token, Settlement)],
 ) -> Result<Vec<Settled>, StoreError> {
+    let unkept = ended.iter().filter(|(_, settlement)| settlement.deletes());
+    let unkept: Vec<&Token> = unkept.map(|(token, _)| token).collect();
+    let mut answers = delete(pool, dialect, process, &unkept).await?;
+    let rest = ended.iter().filter(|(token, _)| !answers.contains_key(&token.execution));
+    let rest: Vec<&(Token, Settlement)> = rest.collect();
+    answers.extend(update(pool, dialect, process, &rest).await?);
+    let answer = |token: &Token| answers.get(&token.execution).copied();
+    Ok(ended.iter().map(|(token, _)| answer(token).unwrap_or(Settled::Fenced)).collect())
+}
+
+/// What became of each attempt that a statement had an answer for.
+type Answers = HashMap<ExecutionId, Settled>;
+
+/// Ends jobs that are not kept. What it has no answer for is to be updated like any other.
+async fn delete(
+    pool: &PgPool,
+    dialect: &Dialect,
+    process: ProcessId,
+    unkept: &[&Token],
+) -> Result<Answers, StoreError> {
+    if unkept.is_empty() {
+        return Ok(Answers::new());
+    }
+    let tokens = tokens(unkept.iter().copied());
+    let query = sqlx::query_as(dialect.sql(sql::SETTLE_UNKEPT))
+        .bind(tokens.jobs)
+        .bind(tokens.executions)
+        .bind(tokens.performed_at)
+        .bind(tokens.counts)
+        .bind(process.as_uuid());
+    let rows = on(pool, DEADLINE, async |connection| query.fetch_all(connection).await).await?;
+    Ok(answers(rows))
+}
+
+async fn update(
+    pool: &PgPool,
+    dialect: &Dialect,
+    process: ProcessId,
+    ended: &[&(Token, Settlement)],
+) -> Result<Answers, StoreError> {
+    if ended.is_empty() {
+        return Ok(Answers::new());
+    }
     let mut columns = Columns::default();
     ended.iter().for_each(|(_, settlement)| columns.push(settlement));
     let tokens = tokens(ended.iter().map(|(token, _)| token));
@@ -77,18 +116,20 @@ pub(crate) async fn settle(
         .bind(columns.backtraces)
         .bind(columns.seconds)
         .bind(process.as_uuid());
-    let rows: Vec<SettledRow> =
-        on(pool, async |connection| query.fetch_all(connection).await).await?;
-    let rows: HashMap<Uuid, SettledRow> =
-        rows.into_iter().map(|row| (row.execution_id, row)).collect();
-    Ok(ended
-        .iter()
-        .map(|(token, _)| match rows.get(&token.execution.as_uuid()) {
-            Some(row) if row.written => Settled::Written,
-            Some(row) if row.blocked => Settled::Blocked,
-            _ => Settled::Fenced,
-        })
-        .collect())
+    let rows = on(pool, DEADLINE, async |connection| query.fetch_all(connection).await).await?;
+    Ok(answers(rows))
+}
+
+fn answers(rows: Vec<SettledRow>) -> Answers {
+    let answer = |row: SettledRow| {
+        let settled = match (row.written, row.blocked) {
+            (true, _) => Settled::Written,
+            (false, true) => Settled::Blocked,
+            (false, false) => return None,
+        };
+        Some((row.execution_id.into(), settled))
+    };
+    rows.into_iter().filter_map(answer).collect()
 }
 
 pub(crate) async fn release(
@@ -104,17 +145,18 @@ pub(crate) async fn release(
         .bind(tokens.performed_at)
         .bind(tokens.counts)
         .bind(process.as_uuid());
-    on(pool, async |connection| query.execute(connection).await.map(drop)).await
+    on(pool, DEADLINE, async |connection| query.execute(connection).await.map(drop)).await
 }
 
 /// Runs a statement on a connection of the pool, for a bounded time. A connection that did not answer
 /// is closed: given back, it would keep its place in the pool for as long as TCP hopes.
-async fn on<T>(
+pub(crate) async fn on<T>(
     pool: &PgPool,
+    deadline: Duration,
     statement: impl AsyncFnOnce(&mut PgConnection) -> sqlx::Result<T>,
 ) -> Result<T, StoreError> {
     let mut connection = pool.acquire().await.map_err(store_error)?;
-    match tokio::time::timeout(DEADLINE, statement(&mut connection)).await {
+    match tokio::time::timeout(deadline, statement(&mut connection)).await {
         Ok(done) => done.map_err(store_error),
         Err(_) => {
             drop(connection.detach());

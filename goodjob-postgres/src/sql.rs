@@ -16,6 +16,7 @@ statements! {
     CLAIM_IN_ORDER = "claim_paused" "claim_candidates_in_order" "claim_start";
     CLAIM_ADVISORY = "claim_paused" "claim_candidates_advisory" "claim_start";
     SETTLE = "settle";
+    SETTLE_UNKEPT = "settle_unkept";
     RELEASE = "release";
     UNLOCK = "unlock";
     READOPT = "readopt";
@@ -39,6 +40,9 @@ statements! {
     JOB = "job";
     EXECUTIONS = "executions";
     DELETE_FINISHED = "delete_finished";
+    CLEAN_UP_JOBS = "clean_up_jobs";
+    CLEAN_UP_BATCHES = "clean_up_batches";
+    COUNT_OLD = "count_old";
     COLUMNS = "columns";
     QUEUES = "queues";
     FINISHED = "finished";

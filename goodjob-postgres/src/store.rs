@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use goodjob_core::{
-    Adapter, Claims, EnqueueError, Inserted, JobId, LockState, NewJob, Notifier, ProcessRecord,
-    Settled, Settlement, Signal, Store, StoreError, Timestamp, Token, Wanted,
+    Adapter, Claims, Cleaned, EnqueueError, Inserted, JobId, LockState, NewJob, Notifier,
+    ProcessRecord, Retention, Settled, Settlement, Signal, Store, StoreError, Timestamp, Token,
+    Wanted,
 };
 use sqlx::{PgExecutor, PgPool, SqlStr};
 use tokio::sync::{broadcast, mpsc, watch};
@@ -21,7 +22,7 @@ use crate::options::{LockStrategy, PgOptions};
 use crate::rows::Moment;
 use crate::sessions::{Common, Sessions};
 use crate::tables::HashFunction;
-use crate::{claim, enqueue, fleet, schema, settle, sql};
+use crate::{claim, cleanup, enqueue, fleet, schema, settle, sql};
 
 /// How long leaving waits for settlements that are under way.
 const LAST_SETTLEMENTS: Duration = Duration::from_secs(10);
@@ -227,6 +228,15 @@ impl PgStore {
         Ok(u64::try_from(deleted).unwrap_or(0))
     }
 
+    /// What [`clean_up`](Store::clean_up) would delete if it were repeated until nothing is left.
+    /// Reads every old row, so it is for a person who asks first.
+    ///
+    /// # Errors
+    /// When the database cannot be asked.
+    pub async fn count_old(&self, keep: &Retention) -> Result<Cleaned, StoreError> {
+        cleanup::count_old(self.pool(), &self.inner.dialect, keep).await
+    }
+
     /// Closes the pool, and the sessions of a process that did not leave.
     pub async fn close(&self) {
         self.set_sessions(None);
@@ -329,6 +339,12 @@ impl Store for PgStore {
             .await
             .map_err(store_error)?;
         Ok(times.into_iter().map(|moment| moment.0).collect())
+    }
+
+    async fn clean_up(&self, keep: &Retention, limit: usize) -> Result<Cleaned, StoreError> {
+        let (pool, dialect, keep) = (self.pool().clone(), self.dialect(), *keep);
+        // In a task, so that a caller who goes away gives no connection back that is still busy.
+        unbroken(async move { cleanup::clean_up(&pool, &dialect, &keep, limit).await }).await
     }
 
     async fn beat(&self, process: &ProcessRecord) -> Result<Timestamp, StoreError> {

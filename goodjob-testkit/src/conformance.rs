@@ -41,6 +41,7 @@
 //! times with a tolerance of one.
 
 pub mod claim;
+pub mod clean_up;
 pub mod insert;
 pub mod notice;
 pub mod process;
@@ -139,6 +140,17 @@ macro_rules! conformance_tests {
                 a_repeated_release_takes_nothing_back_from_others
                 any_error_text_can_be_written
                 nothing_at_all_can_be_settled_and_released
+                a_job_that_is_not_kept_goes_with_its_attempts
+                a_job_that_will_run_again_is_kept_anyway
+                a_deletion_is_fenced_like_any_outcome
+            }
+            clean_up {
+                old_jobs_go_with_their_attempts
+                what_is_young_or_unfinished_stays
+                discarded_jobs_stay_when_they_are_to_be_kept
+                the_oldest_go_first_and_no_more_than_asked_for
+                processes_that_clean_up_at_once_share_the_jobs
+                an_age_beyond_every_calendar_deletes_nothing
             }
             upcoming {
                 due_times_come_soonest_first_and_limited

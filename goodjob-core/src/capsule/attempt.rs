@@ -7,8 +7,8 @@ use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Instant;
 
 use super::settler::{Ended, SettlerHandle};
-use crate::job::{Policy, Unhandled};
-use crate::store::{Claim, Fate, Outcome, Settlement, settle};
+use crate::job::{Defaults, Policy};
+use crate::store::{Claim, Outcome, settle};
 
 /// One attempt, from the claim to its settlement.
 #[derive(Debug)]
@@ -35,14 +35,14 @@ impl Attempt {
     }
 
     /// Hands the outcome over to be written.
-    pub(crate) fn end(mut self, outcome: &Outcome, policy: &Policy, unhandled: Unhandled) {
-        let fate = settle(&self.claim, outcome, policy, unhandled, rand::random());
-        self.hand_over(fate);
+    pub(crate) fn end(mut self, outcome: &Outcome, policy: &Policy, defaults: Defaults) {
+        self.settle(outcome, policy, defaults);
     }
 
-    fn hand_over(&mut self, fate: Fate) {
-        let duration = self.begun.map_or(Duration::ZERO, |begun| begun.elapsed());
-        self.give(Ended::Settle(self.claim.token, Settlement { job: fate, duration }));
+    fn settle(&mut self, outcome: &Outcome, policy: &Policy, defaults: Defaults) {
+        let took = self.begun.map_or(Duration::ZERO, |begun| begun.elapsed());
+        let settlement = settle(&self.claim, outcome, policy, defaults, took, rand::random());
+        self.give(Ended::Settle(self.claim.token, settlement));
     }
 
     fn give(&mut self, ended: Ended) {
@@ -62,8 +62,7 @@ impl Drop for Attempt {
         if self.begun.is_none() {
             self.give(Ended::Release(self.claim.token));
         } else {
-            let policy = Policy::new();
-            self.hand_over(settle(&self.claim, &Outcome::CutOff, &policy, Unhandled::Discard, 0.0));
+            self.settle(&Outcome::CutOff, &Policy::new(), Defaults::default());
         }
     }
 }

@@ -47,6 +47,7 @@ impl Heart {
         let record = ProcessRecord {
             classes: handlers.classes(),
             retry_on_unhandled_error: config.unhandled == Unhandled::RetryAtOnce,
+            preserve: config.preserve,
             pools: reports.collect(),
             ..ProcessRecord::new(config.title.clone())
         };

@@ -12,7 +12,7 @@ use tracing::Instrument;
 
 use super::attempt::Attempt;
 use super::panics;
-use crate::job::{BareContext, Handler, Handlers, JobError, JobResult, TimedOut, Unhandled};
+use crate::job::{BareContext, Defaults, Handler, Handlers, JobError, JobResult, TimedOut};
 use crate::store::Outcome;
 
 /// How an attempt went, for the counters.
@@ -31,7 +31,7 @@ pub(crate) enum Performed {
 pub(crate) struct Performer {
     pub(crate) handlers: Arc<Handlers>,
     pub(crate) max_interruptions: u32,
-    pub(crate) unhandled: Unhandled,
+    pub(crate) defaults: Defaults,
     pub(crate) cancel_grace: Duration,
     /// The worker takes no new work.
     pub(crate) stopping: CancellationToken,
@@ -66,7 +66,7 @@ impl Performer {
             Outcome::Failed(_) | Outcome::Poisoned { .. } => Performed::Errored,
             Outcome::CutOff => Performed::CutOff,
         };
-        attempt.end(&outcome, &handler.policy, self.unhandled);
+        attempt.end(&outcome, &handler.policy, self.defaults);
         performed
     }
 

@@ -199,9 +199,9 @@ impl Writer {
     }
 
     async fn settle_refused(&mut self, ended: &[(Token, Settlement)]) {
-        if let [(token, Settlement { job, duration })] = ended {
-            if let Some(job) = plainer(job) {
-                let plain = [(*token, Settlement { job, duration: *duration })];
+        if let [(token, settlement)] = ended {
+            if let Some(job) = plainer(&settlement.job) {
+                let plain = [(*token, Settlement { job, ..settlement.clone() })];
                 Box::pin(self.settle(&plain)).await;
             }
         } else {
@@ -280,7 +280,8 @@ fn report(ended: &[(Token, Settlement)], settled: &[Settled]) {
                     Fate::PutBack { .. } => "put back",
                     Fate::Discard { .. } => "discarded",
                 };
-                tracing::debug!(job = %token.job, execution = %token.execution, fate, "settled");
+                let kept = !settlement.deletes();
+                tracing::debug!(job = %token.job, execution = %token.execution, fate, kept, "settled");
             }
             Settled::Blocked => tracing::debug!(job = %token.job, "somebody else holds the row"),
             Settled::Fenced => tracing::warn!(

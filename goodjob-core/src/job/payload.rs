@@ -77,11 +77,9 @@ impl Payload {
     /// Records one more attempt that ended in a retry, and under which rule, as `retry_on` does: the
     /// counts, and the provider's id, which Active Job knows from the first retry on.
     pub fn count_retry(&mut self, rule: Option<&str>) {
+        self.requeue();
         let executions = self.executions().saturating_add(1);
         self.0.insert("executions".to_owned(), executions.into());
-        if let Some(id) = self.0.get("job_id").cloned() {
-            self.0.insert("provider_job_id".to_owned(), id);
-        }
         if let Some(rule) = rule {
             let times = self.exception_executions(rule).saturating_add(1);
             let counts = self.0.entry("exception_executions").or_insert_with(|| json!({}));
@@ -92,9 +90,19 @@ impl Payload {
         }
     }
 
-    /// Notes when it was enqueued. To Active Job a retry is an enqueue, too.
-    pub fn set_enqueued_at(&mut self, at: Timestamp) {
-        self.set("enqueued_at", iso8601(at).into());
+    /// Makes it fit to wait again: with the provider's id, and with a count that is one. The gem's
+    /// dashboard fails on a waiting row whose `executions` is no integer (wire contract 0, 12).
+    pub fn requeue(&mut self) {
+        self.0.insert("executions".to_owned(), self.executions().into());
+        if let Some(id) = self.0.get("job_id").cloned() {
+            self.0.insert("provider_job_id".to_owned(), id);
+        }
+    }
+
+    /// Whether workers are told when it becomes due again; a job that was enqueued quietly stays quiet.
+    #[must_use]
+    pub fn notifies(&self) -> bool {
+        self.0.get("good_job_notify") != Some(&Value::Bool(false))
     }
 
     /// Any key of the envelope.

@@ -6,6 +6,7 @@ use std::fmt;
 use std::time::Duration;
 
 use super::error::{JobError, Verdict};
+use super::preserve::Preserve;
 
 /// The longest wait that a rule can ask for: ten years, so that no due time leaves the calendar.
 const LONGEST_WAIT: Duration = Duration::from_secs(10 * 365 * 24 * 60 * 60);
@@ -20,6 +21,7 @@ const LONGEST_WAIT: Duration = Duration::from_secs(10 * 365 * 24 * 60 * 60);
 pub struct Policy {
     rules: Vec<Rule>,
     timeout: Option<Duration>,
+    preserve: Option<Preserve>,
 }
 
 #[derive(Clone)]
@@ -81,6 +83,20 @@ impl Policy {
     #[must_use]
     pub fn time_limit(&self) -> Option<Duration> {
         self.timeout
+    }
+
+    /// Which of these jobs keep their row when they are over, whatever the worker does with others.
+    /// Default: as [`Config::preserve`](crate::Config::preserve) says.
+    #[must_use]
+    pub fn preserve(mut self, preserve: Preserve) -> Self {
+        self.preserve = Some(preserve);
+        self
+    }
+
+    /// What [`preserve`](Self::preserve) was told, if it was.
+    #[must_use]
+    pub fn preserved(&self) -> Option<Preserve> {
+        self.preserve
     }
 
     /// The largest number of attempts that any rule allows; `None` without a retry rule or with an
@@ -163,6 +179,15 @@ pub enum Unhandled {
     /// The job is due again at once, without limit: the gem's `retry_on_unhandled_error`. A job that
     /// always fails then runs in a hot loop; a rule with a wait is nearly always better.
     RetryAtOnce,
+}
+
+/// What a worker does where the policy of a job says nothing.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Defaults {
+    /// What follows an error that no rule matched.
+    pub unhandled: Unhandled,
+    /// Which finished jobs keep their row.
+    pub preserve: Preserve,
 }
 
 /// How a rule retries.

@@ -10,8 +10,9 @@ use tokio::sync::{broadcast, mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    Claim, Claims, ErrorEvent, ExecutionRecord, Fate, Health, Inserted, Inspect, JobRecord,
-    LockState, ProcessRecord, Settled, Settlement, Store, StoreError, Token, Wanted,
+    Claim, Claims, Cleaned, ErrorEvent, ExecutionRecord, Fate, Health, Inserted, Inspect,
+    JobRecord, LockState, ProcessRecord, Retention, Settled, Settlement, Store, StoreError, Token,
+    Wanted,
 };
 use crate::clock::{Clock, Timestamp};
 use crate::ids::{ExecutionId, JobId, ProcessId};
@@ -126,7 +127,10 @@ impl Rows {
 
     /// What to say of an outcome that is not to be written: the attempt may have ended in this very way
     /// before, unless the next one closed it as vanished.
-    fn told_before(&mut self, token: &Token) -> Settled {
+    fn told_before(&mut self, token: &Token, settlement: &Settlement) -> Settled {
+        if settlement.deletes() && !self.jobs.contains_key(&token.job) {
+            return Settled::Written;
+        }
         match self.execution(token) {
             Some(attempt) if attempt.finished_at.is_some() && !has_vanished(attempt) => {
                 Settled::Written
@@ -137,6 +141,12 @@ impl Rows {
 
     fn execution(&mut self, token: &Token) -> Option<&mut ExecutionRecord> {
         self.executions.get_mut(&token.job)?.iter_mut().find(|e| e.id == token.execution)
+    }
+
+    /// Deletes a job and its attempts; returns how many those were.
+    fn delete(&mut self, job: JobId) -> usize {
+        self.jobs.remove(&job);
+        self.executions.remove(&job).map_or(0, |attempts| attempts.len())
     }
 
     fn free(&mut self, dead: impl Fn(ProcessId) -> bool) {
@@ -285,8 +295,12 @@ impl Store for MemoryStore {
             .iter()
             .map(|(token, settlement)| {
                 let Some(job) = rows.fenced(token) else {
-                    return rows.told_before(token);
+                    return rows.told_before(token, settlement);
                 };
+                if settlement.deletes() {
+                    rows.delete(token.job);
+                    return Settled::Written;
+                }
                 job.locked_by = None;
                 let error = settlement.job.error();
                 job.error = error.map(|error| error.text().to_owned());
@@ -297,7 +311,9 @@ impl Store for MemoryStore {
                         job.performed_at = None;
                         job.scheduled_at = Some(now + *wait);
                         job.payload = payload.clone();
-                        self.notify(job, job.scheduled_at);
+                        if job.payload.notifies() {
+                            self.notify(job, job.scheduled_at);
+                        }
                     }
                     Fate::PutBack { .. } => {
                         job.performed_at = None;
@@ -350,6 +366,25 @@ impl Store for MemoryStore {
         times.sort_unstable();
         times.truncate(limit);
         Ok(times)
+    }
+
+    async fn clean_up(&self, keep: &Retention, limit: usize) -> Result<Cleaned, StoreError> {
+        let age = TimeDelta::from_std(keep.age).ok();
+        let Some(last) = age.and_then(|age| self.shared.clock.now().checked_sub_signed(age)) else {
+            return Ok(Cleaned::default());
+        };
+        let mut rows = self.rows();
+        let mut old: Vec<(Timestamp, JobId)> = rows
+            .jobs
+            .values()
+            .filter(|job| !keep.keep_discarded || job.error.is_none())
+            .filter_map(|job| Some((job.finished_at.filter(|at| *at <= last)?, job.id)))
+            .collect();
+        old.sort_unstable();
+        old.truncate(limit);
+        let executions: usize = old.iter().map(|(_, job)| rows.delete(*job)).sum();
+        // There are no batches here.
+        Ok(Cleaned { jobs: old.len() as u64, executions: executions as u64, batches: 0 })
     }
 
     async fn beat(&self, process: &ProcessRecord) -> Result<Timestamp, StoreError> {

@@ -3,6 +3,7 @@
 use crate::clock::Timestamp;
 use crate::host::HostIdentity;
 use crate::ids::ProcessId;
+use crate::job::Preserve;
 
 /// What a process says about itself at each heartbeat.
 #[derive(Clone, Debug, PartialEq)]
@@ -19,6 +20,8 @@ pub struct ProcessRecord {
     pub classes: Vec<String>,
     /// Whether unhandled errors are retried at once.
     pub retry_on_unhandled_error: bool,
+    /// Which finished jobs keep their row.
+    pub preserve: Preserve,
     /// Its pools.
     pub pools: Vec<PoolReport>,
 }
@@ -34,6 +37,7 @@ impl ProcessRecord {
             memory_kb: 0,
             classes: Vec::new(),
             retry_on_unhandled_error: false,
+            preserve: Preserve::Always,
             pools: Vec::new(),
         }
     }

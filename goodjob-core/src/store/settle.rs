@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::claim::Claim;
 use super::record::ErrorEvent;
-use crate::job::{Decision, ErrorNote, JobError, Payload, Policy, Unhandled};
+use crate::job::{Decision, Defaults, ErrorNote, JobError, Payload, Policy, Unhandled};
 
 /// How an attempt ended.
 #[derive(Debug)]
@@ -27,8 +27,19 @@ pub enum Outcome {
 pub struct Settlement {
     /// What becomes of the job.
     pub job: Fate,
+    /// Whether the job keeps its row if it is over. One that will run again keeps it anyway, and so
+    /// does one of cron, which the store sees by its row.
+    pub keep: bool,
     /// How long the attempt took by the monotonic clock.
     pub duration: Duration,
+}
+
+impl Settlement {
+    /// Whether the job and its attempts are to be deleted instead of updated.
+    #[must_use]
+    pub fn deletes(&self) -> bool {
+        !self.keep && self.job.is_over()
+    }
 }
 
 /// What becomes of a job after an attempt.
@@ -58,6 +69,12 @@ pub enum Fate {
 }
 
 impl Fate {
+    /// Whether nothing runs the job again by itself.
+    #[must_use]
+    pub fn is_over(&self) -> bool {
+        matches!(self, Self::Succeed | Self::Discard { .. })
+    }
+
     /// The error that the attempt and the job are marked with.
     #[must_use]
     pub fn error(&self) -> Option<&ErrorNote> {
@@ -69,13 +86,27 @@ impl Fate {
     }
 }
 
-/// Decides what becomes of a claimed job.
+/// Decides what an attempt that took `duration` does to its job, and whether that keeps its row.
 ///
-/// Pure: the same attempt, outcome, policy and `chance` (uniform in [0, 1), spreads the waits) give
-/// the same settlement. The rows it leads to are those of wire contract 4.4, with two additions:
+/// Pure: the same claim, outcome, policy, defaults and `chance` (uniform in [0, 1), spreads the waits)
+/// give the same settlement. The rows it leads to are those of wire contract 4.4, with two additions:
 /// a snooze, and the end of a job that keeps killing its process.
 #[must_use]
 pub fn settle(
+    claim: &Claim,
+    outcome: &Outcome,
+    policy: &Policy,
+    defaults: Defaults,
+    duration: Duration,
+    chance: f64,
+) -> Settlement {
+    let job = fate(claim, outcome, policy, defaults.unhandled, chance);
+    let preserve = policy.preserved().unwrap_or(defaults.preserve);
+    let keep = !job.is_over() || preserve.keeps(&claim.job, job.error());
+    Settlement { job, keep, duration }
+}
+
+fn fate(
     claim: &Claim,
     outcome: &Outcome,
     policy: &Policy,
@@ -100,15 +131,19 @@ pub fn settle(
             payload.count_retry(rule.as_deref());
             again(wait, payload, Some(error.note(ErrorEvent::Retried)))
         }
-        Decision::Snooze { wait } => again(wait, payload.clone(), None),
+        Decision::Snooze { wait } => {
+            let mut payload = payload.clone();
+            payload.requeue();
+            again(wait, payload, None)
+        }
         Decision::Stop => Fate::Discard { error: error.note(ErrorEvent::RetryStopped) },
         Decision::Discard => Fate::Discard { error: error.note(ErrorEvent::Discarded) },
         Decision::Unhandled => {
             let error = error.note(ErrorEvent::Unhandled);
             match unhandled {
                 Unhandled::Discard => Fate::Discard { error },
-                // The gem leaves the counts as they were here (`retry_on_unhandled_error`).
-                Unhandled::RetryAtOnce => again(Duration::ZERO, payload.clone(), Some(error)),
+                // The gem leaves due time and counts as they were here (`retry_on_unhandled_error`).
+                Unhandled::RetryAtOnce => Fate::PutBack { error },
             }
         }
     }
@@ -137,7 +172,7 @@ mod tests {
 
     use super::*;
     use crate::ids::{ExecutionId, JobId};
-    use crate::job::{Backoff, Retry};
+    use crate::job::{Backoff, Preserve, Retry};
     use crate::store::{JobRecord, Token};
 
     fn claim(payload: serde_json::Value) -> Claim {
@@ -168,8 +203,12 @@ mod tests {
         Claim { job, token, interruptions: 0 }
     }
 
+    fn decide(claim: &Claim, outcome: &Outcome, policy: &Policy, defaults: Defaults) -> Settlement {
+        settle(claim, outcome, policy, defaults, Duration::ZERO, 0.0)
+    }
+
     fn fate(payload: serde_json::Value, error: JobError, policy: &Policy) -> Fate {
-        settle(&claim(payload), &Outcome::Failed(error), policy, Unhandled::Discard, 0.0)
+        decide(&claim(payload), &Outcome::Failed(error), policy, Defaults::default()).job
     }
 
     fn event(fate: &Fate) -> Option<ErrorEvent> {
@@ -178,9 +217,11 @@ mod tests {
 
     #[test]
     fn success_succeeds() {
+        let took = Duration::from_secs(7);
+        let policy = Policy::new();
         let claim = claim(json!({}));
-        let fate = settle(&claim, &Outcome::Succeeded, &Policy::new(), Unhandled::Discard, 0.5);
-        assert_eq!(fate, Fate::Succeed);
+        let settled = settle(&claim, &Outcome::Succeeded, &policy, Defaults::default(), took, 0.5);
+        assert_eq!(settled, Settlement { job: Fate::Succeed, keep: true, duration: took });
     }
 
     #[test]
@@ -210,13 +251,12 @@ mod tests {
         assert_eq!(event(&ended), Some(ErrorEvent::Unhandled));
         assert!(matches!(ended, Fate::Discard { .. }));
 
-        let payload = json!({"executions": 4});
         let failed = Outcome::Failed("boom".into());
-        let claim = claim(payload.clone());
-        let again = settle(&claim, &failed, &Policy::new(), Unhandled::RetryAtOnce, 0.0);
-        let Fate::Retry { wait, payload: kept, error } = again else { panic!("{again:?}") };
-        assert_eq!((wait, kept.into_value()), (Duration::ZERO, payload));
-        assert_eq!(error.unwrap().event(), ErrorEvent::Unhandled);
+        let claim = claim(json!({"executions": 4}));
+        let defaults = Defaults { unhandled: Unhandled::RetryAtOnce, ..Defaults::default() };
+        let again = decide(&claim, &failed, &Policy::new(), defaults).job;
+        let Fate::PutBack { error } = again else { panic!("{again:?}") };
+        assert_eq!(error.event(), ErrorEvent::Unhandled);
     }
 
     #[test]
@@ -238,8 +278,7 @@ mod tests {
     #[test]
     fn a_shutdown_puts_back_and_a_poisonous_job_ends() {
         let claim = claim(json!({}));
-        let decide =
-            |outcome: Outcome| settle(&claim, &outcome, &Policy::new(), Unhandled::Discard, 0.0);
+        let decide = |outcome| decide(&claim, &outcome, &Policy::new(), Defaults::default()).job;
         let Fate::PutBack { error } = decide(Outcome::CutOff) else { panic!() };
         assert_eq!(
             error.text(),
@@ -251,5 +290,52 @@ mod tests {
         };
         assert_eq!(error.event(), ErrorEvent::Interrupted);
         assert!(error.text().contains("3 attempts in a row"), "{}", error.text());
+    }
+    /// Every way for an attempt to end, with the policy that leads to it.
+    fn endings() -> Vec<(&'static str, Outcome, Policy)> {
+        let twice = || Policy::new().retry_on_any(Retry::attempts(2));
+        let failed = |error: JobError| Outcome::Failed(error);
+        vec![
+            ("success", Outcome::Succeeded, Policy::new()),
+            ("unhandled", failed("boom".into()), Policy::new()),
+            ("stopped", failed("boom".into()), Policy::new().retry_on_any(Retry::attempts(1))),
+            ("poisoned", Outcome::Poisoned { interruptions: 3 }, Policy::new()),
+            ("discarded", failed(JobError::discard("enough")), Policy::new()),
+            ("retried", failed("boom".into()), twice()),
+            ("snoozed", failed(JobError::snooze(Duration::from_secs(1))), Policy::new()),
+            ("cut off", Outcome::CutOff, Policy::new()),
+        ]
+    }
+
+    /// The endings after which a job is deleted.
+    fn deleted(preserve: Preserve) -> Vec<&'static str> {
+        let defaults = Defaults { preserve, ..Defaults::default() };
+        let deletes = |(name, outcome, policy): (_, Outcome, Policy)| {
+            decide(&claim(json!({})), &outcome, &policy, defaults).deletes().then_some(name)
+        };
+        endings().into_iter().filter_map(deletes).collect()
+    }
+
+    #[test]
+    fn only_what_is_over_is_deleted_and_only_if_it_is_not_preserved() {
+        assert_eq!(deleted(Preserve::Always), [""; 0]);
+        let over = ["success", "unhandled", "stopped", "poisoned", "discarded"];
+        assert_eq!(deleted(Preserve::Never), over);
+        assert_eq!(deleted(Preserve::OnUnhandledError), ["success", "discarded"]);
+        let failures = Preserve::When(|job, error| job.class == "A" && error.is_some());
+        assert_eq!(deleted(failures), ["success"]);
+        assert_eq!(deleted(Preserve::When(|_, _| panic!("undecided"))), [""; 0]);
+    }
+
+    #[test]
+    fn the_word_of_a_class_comes_before_that_of_the_worker() {
+        let (claim, success) = (claim(json!({})), Outcome::Succeeded);
+        let never = Defaults { preserve: Preserve::Never, ..Defaults::default() };
+        for (preserve, kept) in [(None, false), (Some(Preserve::Always), true)] {
+            let policy = preserve.into_iter().fold(Policy::new(), Policy::preserve);
+            assert_eq!(decide(&claim, &success, &policy, never).keep, kept);
+        }
+        let policy = Policy::new().preserve(Preserve::Never);
+        assert!(decide(&claim, &success, &policy, Defaults::default()).deletes());
     }
 }

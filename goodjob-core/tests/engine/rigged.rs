@@ -4,8 +4,8 @@ use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use goodjob_core::{
-    Claims, Inserted, JobId, LockState, MemoryStore, NewJob, ProcessRecord, Settled, Settlement,
-    Store, StoreError, Timestamp, Token, Wanted,
+    Claims, Cleaned, Inserted, JobId, LockState, MemoryStore, NewJob, ProcessRecord, Retention,
+    Settled, Settlement, Store, StoreError, Timestamp, Token, Wanted,
 };
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -31,6 +31,7 @@ pub(crate) enum Kind {
     Settle,
     Release,
     Upcoming,
+    CleanUp,
     Beat,
     Leave,
 }
@@ -131,7 +132,7 @@ impl Rigged {
         match kind {
             Kind::Claim => &self.claims,
             Kind::Settle | Kind::Release => &self.settles,
-            Kind::Upcoming | Kind::Beat | Kind::Leave => &self.others,
+            Kind::Upcoming | Kind::CleanUp | Kind::Beat | Kind::Leave => &self.others,
         }
     }
 }
@@ -180,6 +181,12 @@ impl Store for Rigged {
         self.enter(Kind::Upcoming, Vec::new()).await?;
         let times = self.memory.upcoming(wanted, limit).await;
         self.answer(Kind::Upcoming, times).await
+    }
+
+    async fn clean_up(&self, keep: &Retention, limit: usize) -> Result<Cleaned, StoreError> {
+        self.enter(Kind::CleanUp, Vec::new()).await?;
+        let cleaned = self.memory.clean_up(keep, limit).await;
+        self.answer(Kind::CleanUp, cleaned).await
     }
 
     async fn beat(&self, process: &ProcessRecord) -> Result<Timestamp, StoreError> {

@@ -7,6 +7,8 @@
 -- Repeating the statement writes nothing twice: an attempt whose execution is finished is passed over.
 -- It then counts as written if its execution says so, unless it was closed as interrupted by the next
 -- attempt: that is how an outcome whose commit was in doubt is told from one that was fenced off.
+-- To Active Job a retry is an enqueue: the envelope gets its times anew, in the form that it has them in
+-- (wire contract 2.2: since Rails 7.1 with nine digits and with `scheduled_at`).
 -- `finished_at` set meanwhile is a forced discard: the job stays over, and its error stays unless the
 -- attempt brings one (wire contract 4.7). Unlocking is a statement of its own, after the commit.
 WITH ended AS MATERIALIZED (
@@ -36,10 +38,15 @@ WITH ended AS MATERIALIZED (
                         THEN g.performed_at END,
     scheduled_at = CASE WHEN d.fate = 'retry' AND g.finished_at IS NULL
                         THEN now() + make_interval(secs => d.wait) ELSE g.scheduled_at END,
-    serialized_params = CASE WHEN d.fate = 'retry' AND g.finished_at IS NULL
-                             THEN CASE WHEN jsonb_typeof(g.serialized_params) = 'object'
-                                       THEN g.serialized_params || d.payload ELSE d.payload END
-                             ELSE g.serialized_params END,
+    -- unless by_scheduled_at: created_at = CASE WHEN d.fate = 'retry' AND g.finished_at IS NULL THEN now() ELSE g.created_at END,
+    serialized_params = CASE
+      WHEN d.fate <> 'retry' OR g.finished_at IS NOT NULL THEN g.serialized_params
+      WHEN jsonb_typeof(g.serialized_params) IS DISTINCT FROM 'object' THEN d.payload
+      WHEN g.serialized_params ? 'scheduled_at' THEN g.serialized_params || d.payload || jsonb_build_object(
+        'enqueued_at', to_char(now(), 'YYYY-MM-DD"T"HH24:MI:SS.US') || '000Z',
+        'scheduled_at', to_char(now() + make_interval(secs => d.wait), 'YYYY-MM-DD"T"HH24:MI:SS.US') || '000Z')
+      ELSE g.serialized_params || d.payload || jsonb_build_object(
+        'enqueued_at', to_char(now(), 'YYYY-MM-DD"T"HH24:MI:SS"Z"')) END,
     error = CASE WHEN g.finished_at IS NULL THEN d.error ELSE COALESCE(d.error, g.error) END,
     error_event = CASE WHEN g.finished_at IS NULL THEN d.error_event
                        ELSE COALESCE(d.error_event, g.error_event) END,
@@ -47,7 +54,8 @@ WITH ended AS MATERIALIZED (
     locked_by_id = NULL, locked_at = NULL, updated_at = now()
   FROM present p JOIN ended d ON d.execution_id = p.execution_id
   WHERE g.id = p.id
-  RETURNING d.execution_id, g.queue_name, g.finished_at, g.scheduled_at
+  RETURNING d.execution_id, g.queue_name, g.finished_at, g.scheduled_at,
+            g.serialized_params->'good_job_notify' AS notify
 ), closed AS (
   UPDATE good_job_executions x SET
     finished_at = now(), duration = make_interval(secs => d.seconds), error = d.error,
@@ -62,6 +70,7 @@ WITH ended AS MATERIALIZED (
   FROM settled
   -- A payload has to be shorter than 8,000 bytes; the job of such a queue is left to the polls.
   WHERE finished_at IS NULL AND octet_length(COALESCE(queue_name, '')) < 1000
+    AND notify IS DISTINCT FROM 'false'
 )
 SELECT d.execution_id,
        s.execution_id IS NOT NULL

@@ -6,8 +6,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use goodjob_core::{
-    Arguments, Backoff, BareContext, Capsule, Claim, Config, ErrorEvent, Fate, Handler, Handlers,
-    Inspect, JobError, JobId, JobState, NewJob, Options, Policy, Pools, ProcessRecord,
+    Arguments, Backoff, BareContext, Capsule, Claim, Config, Defaults, ErrorEvent, Fate, Handler,
+    Handlers, Inspect, JobError, JobId, JobState, NewJob, Options, Policy, Pools, ProcessRecord,
     QueueSelector, Registry, Retry, Running, Settled, Settlement, Shutdown, Store, StoreError,
     Timestamp, Unhandled, Wanted,
 };
@@ -401,7 +401,7 @@ async fn take_from_owner(pool: &PgPool) {
 }
 
 fn ended(fate: Fate) -> Settlement {
-    Settlement { job: fate, duration: millis(3) }
+    Settlement { job: fate, keep: true, duration: millis(3) }
 }
 
 /// What belonged to one of them was written for the other, since they were joined by their job.
@@ -637,8 +637,10 @@ async fn giving_up_a_job_that_kills_its_process_is_an_outcome_like_others() {
     let poisoned = claim(&store).await;
     assert_eq!((poisoned.token.job, poisoned.interruptions), (id, 3));
     let outcome = goodjob_core::Outcome::Poisoned { interruptions: 3 };
-    let fate = goodjob_core::settle(&poisoned, &outcome, &Policy::new(), Unhandled::Discard, 0.0);
-    let given_up = [(poisoned.token, ended(fate))];
+    let defaults = Defaults::default();
+    let given_up =
+        goodjob_core::settle(&poisoned, &outcome, &Policy::new(), defaults, millis(3), 0.0);
+    let given_up = [(poisoned.token, given_up)];
     assert_eq!(store.settle(&given_up).await.unwrap(), [Settled::Written]);
     assert_eq!(store.settle(&given_up).await.unwrap(), [Settled::Written], "told again");
     store.leave(&process).await.unwrap();

@@ -96,7 +96,12 @@ async fn a_settlement_goes_by_primary_keys() {
     let plan = plan_of("SETTLE", &settle).await;
     assert_no_scan_of_a_table(&plan);
     assert!(plan.contains("good_jobs_pkey") && plan.contains("good_job_executions_pkey"), "{plan}");
+    let plan =
+        plan_of("SETTLE_UNKEPT", &format!("{id}, {id}, '{{2026-01-01}}', '{{1}}', {me}")).await;
+    assert_no_scan_of_a_table(&plan);
     let plan = plan_of("RELEASE", &format!("{id}, {id}, '{{2026-01-01}}', '{{1}}', {me}")).await;
+    assert_no_scan_of_a_table(&plan);
+    let plan = plan_of("CLEAN_UP_JOBS", "1209600, false, 1000").await;
     assert_no_scan_of_a_table(&plan);
     let plan = plan_of("UPCOMING", "'{A}', 'any', NULL, 100").await;
     assert_no_scan_of_a_table(&plan);

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use chrono::TimeDelta;
 use goodjob_core::{
-    Claim, ErrorEvent, ErrorNote, Fate, JobRecord, JobState, Settled, Settlement, Store,
+    Claim, ErrorEvent, ErrorNote, Fate, Inspect, JobRecord, JobState, Settled, Settlement, Store,
+    Token,
 };
 use serde_json::json;
 
@@ -151,7 +152,8 @@ pub async fn a_discard_ends_the_job_with_its_error<S: Subject>(trial: &Trial<S>)
 /// After a lost answer the same call is made again, perhaps when the job is running once more.
 pub async fn a_repeated_settle_writes_nothing_twice<S: Subject>(trial: &Trial<S>) {
     let (member, other) = (trial.member().await, trial.member().await);
-    let ended = |claim: &Claim, job: Fate| [(claim.token, Settlement { job, duration: TOOK })];
+    let ended =
+        |claim: &Claim, job: Fate| [(claim.token, Settlement { job, keep: true, duration: TOOK })];
     let state =
         async |claim: &Claim| (member.row(claim.job.id).await, member.attempts(claim.job.id).await);
 
@@ -230,7 +232,7 @@ pub async fn answers_to_a_settle_come_in_the_order_asked<S: Subject>(trial: &Tri
     let ended: Vec<_> = claims
         .iter()
         .zip(fates)
-        .map(|(claim, job)| (claim.token, Settlement { job, duration: TOOK }))
+        .map(|(claim, job)| (claim.token, Settlement { job, keep: true, duration: TOOK }))
         .rev()
         .collect();
     let (w, f) = (Settled::Written, Settled::Fenced);
@@ -295,4 +297,74 @@ pub async fn nothing_at_all_can_be_settled_and_released<S: Subject>(trial: &Tria
     let member = trial.member().await;
     assert_eq!(member.store.settle(&[]).await.expect("a settle of nothing"), []);
     member.store.release(&[]).await.expect("a release of nothing");
+}
+
+/// An outcome after which the job is not to be kept.
+fn unkept(token: Token, job: Fate) -> (Token, Settlement) {
+    (token, Settlement { job, keep: false, duration: TOOK })
+}
+
+/// Whatever attempts there were; and the outcome counts as written however often it is told.
+pub async fn a_job_that_is_not_kept_goes_with_its_attempts<S: Subject>(trial: &Trial<S>) {
+    let member = trial.member().await;
+    let error = note(ErrorEvent::Discarded);
+    for fate in [Fate::Succeed, Fate::Discard { error }] {
+        let claim = claimed(&member).await;
+        let payload = claim.job.payload.clone();
+        let retry = Fate::Retry { wait: Duration::ZERO, payload, error: None };
+        member.settle(claim.token, retry).await;
+        let again = member.claim_one().await;
+        let id = again.job.id;
+        assert_eq!(member.attempts(id).await.len(), 2);
+        for _ in 0..2 {
+            let ended = [unkept(again.token, fate.clone())];
+            let settled = member.store.settle(&ended).await.expect("a settle");
+            assert_eq!(settled, [Settled::Written]);
+            assert_eq!(member.store.job(id).await.expect("a look at a job"), None);
+            assert!(member.attempts(id).await.is_empty());
+        }
+    }
+    let kept = claimed(&member).await;
+    assert_eq!(member.settle(kept.token, Fate::Succeed).await, Settled::Written);
+    assert_eq!(member.row(kept.job.id).await.error, None, "others are kept");
+}
+
+/// Nobody may lose a job by a word about its end.
+pub async fn a_job_that_will_run_again_is_kept_anyway<S: Subject>(trial: &Trial<S>) {
+    let member = trial.member().await;
+    let claim = claimed(&member).await;
+    let payload = claim.job.payload.clone();
+    let error = note(ErrorEvent::Interrupted);
+    let retry = Fate::Retry { wait: Duration::ZERO, payload, error: None };
+    let mut token = claim.token;
+    for fate in [retry, Fate::PutBack { error }] {
+        let settled = member.store.settle(&[unkept(token, fate)]).await.expect("a settle");
+        assert_eq!(settled, [Settled::Written]);
+        let again = member.claim_one().await;
+        assert_eq!(again.job.id, claim.job.id);
+        token = again.token;
+    }
+    assert_eq!(member.settle(token, Fate::Succeed).await, Settled::Written);
+}
+
+/// In one group with outcomes that are kept; an attempt that lost its job deletes nothing.
+pub async fn a_deletion_is_fenced_like_any_outcome<S: Subject>(trial: &Trial<S>) {
+    let (member, other) = (trial.member().await, trial.member().await);
+    let jobs: Vec<_> = (0..3).map(|_| job()).collect();
+    member.insert_all(&jobs).await;
+    let claims = member.claim(&any(), 3).await;
+    member.release(claims[1].token).await;
+    let heir = other.claim_one().await;
+    let kept = Settlement { job: Fate::Succeed, keep: true, duration: TOOK };
+    let ended = [
+        unkept(claims[0].token, Fate::Succeed),
+        unkept(claims[1].token, Fate::Succeed),
+        (claims[2].token, kept),
+    ];
+    let settled = member.store.settle(&ended).await.expect("a settle");
+    assert_eq!(settled, [Settled::Written, Settled::Fenced, Settled::Written]);
+    assert_eq!(member.store.job(claims[0].job.id).await.expect("a look at a job"), None);
+    assert_eq!(other.row(heir.job.id).await, heir.job, "its new owner still runs it");
+    assert!(member.row(claims[2].job.id).await.finished_at.is_some());
+    assert_eq!(other.settle(heir.token, Fate::Succeed).await, Settled::Written);
 }

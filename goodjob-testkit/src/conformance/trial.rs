@@ -150,7 +150,7 @@ impl<S: Subject> Member<S> {
     }
 
     pub(super) async fn settle(&self, token: Token, job: Fate) -> Settled {
-        let ended = [(token, Settlement { job, duration: TOOK })];
+        let ended = [(token, Settlement { job, keep: true, duration: TOOK })];
         self.store.settle(&ended).await.expect("a settle")[0]
     }
 
