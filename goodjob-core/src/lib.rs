@@ -45,7 +45,7 @@ pub use job::{
     Arguments, ArgumentsError, Backoff, BareContext, BoxError, Context, Decision, Due,
     EnqueueError, ErrorNote, Handler, Handlers, Job, JobError, JobResult, NewJob, Options,
     Panicked, Payload, Perform, Policy, Registry, Retry, Run, Running, TimedOut, Unhandled,
-    Verdict,
+    Verdict, ruby,
 };
 pub use notifier::{CHANNEL, Notice, NoticeError, Notifier, Signal};
 pub use queue::{Pool, Pools, QueueSelector, QueueStringError};
