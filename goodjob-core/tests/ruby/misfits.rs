@@ -16,9 +16,9 @@ fn fault<T: for<'de> Deserialize<'de>>(when: Value) -> String {
         #[serde(rename = "when")]
         _when: T,
     }
-    let keywords = json!([{"when": when, "_aj_ruby2_keywords": ["when"]}]);
-    let stored = Arguments::from_stored(keywords.as_array().unwrap().clone());
-    stored.decode::<At<T>>().map(|_| ()).unwrap_err().to_string()
+    let keywords = json!({"when": when, "_aj_ruby2_keywords": ["when"]});
+    let stored = Arguments::from_stored(vec![keywords]);
+    stored.decode::<At<T>>().map(|_| ()).expect_err("no fit").to_string()
 }
 
 #[test]
@@ -117,7 +117,7 @@ fn what_ruby_could_not_read_is_not_written() {
         what: T,
     }
     fn refused<T: Serialize>(what: T) -> String {
-        Arguments::encode(&Job { what }).unwrap_err().to_string()
+        Arguments::encode(&Job { what }).expect_err("a refusal").to_string()
     }
     let plain = "expected a plain hash: a struct with named fields, or a map";
     assert_eq!(refused(vec![ruby::SymbolKeys(5)]), format!("arguments.what[0]: found 5, {plain}"));

@@ -34,9 +34,9 @@ struct Positions<T>(T, Vec<T>, ruby::Keywords<Inner<T>>);
 struct Only<T>(T);
 
 fn survives<T: Serialize + DeserializeOwned + PartialEq + Debug + Clone>(value: &T) {
-    let stored = serde_json::to_value(value).unwrap();
-    let again: T = serde_json::from_value(stored.clone()).unwrap();
-    assert_eq!((&again, serde_json::to_value(&again).unwrap()), (value, stored));
+    let stored = serde_json::to_value(value).expect("a stored form");
+    let again: T = serde_json::from_value(stored.clone()).expect("the value");
+    assert_eq!((&again, serde_json::to_value(&again).expect("a stored form")), (value, stored));
 
     let it = || value.clone();
     through_arguments(&Only(it()));
@@ -53,15 +53,15 @@ fn survives<T: Serialize + DeserializeOwned + PartialEq + Debug + Clone>(value: 
 }
 
 fn through_arguments<J: Serialize + DeserializeOwned + PartialEq + Debug>(job: &J) {
-    let stored = Arguments::encode(job).unwrap();
-    let again: J = stored.clone().decode().unwrap();
+    let stored = Arguments::encode(job).expect("arguments");
+    let again: J = stored.clone().decode().expect("the job");
     assert_eq!(&again, job);
-    assert_eq!(Arguments::encode(&again).unwrap(), stored);
+    assert_eq!(Arguments::encode(&again).expect("arguments"), stored);
 }
 
 fn instants() -> impl Strategy<Value = DateTime<Utc>> {
     (-80_000_000_000..250_000_000_000_i64, 0..1_000_000_000_u32)
-        .prop_map(|(secs, nanos)| DateTime::from_timestamp(secs, nanos).unwrap())
+        .prop_map(|(secs, nanos)| DateTime::from_timestamp(secs, nanos).expect("a time"))
 }
 
 fn text() -> impl Strategy<Value = String> {
@@ -69,7 +69,8 @@ fn text() -> impl Strategy<Value = String> {
 }
 
 fn days() -> impl Strategy<Value = NaiveDate> {
-    (-1_000_000..4_000_000_i32).prop_map(|n| NaiveDate::from_num_days_from_ce_opt(n).unwrap())
+    (-1_000_000..4_000_000_i32)
+        .prop_map(|n| NaiveDate::from_num_days_from_ce_opt(n).expect("a day"))
 }
 
 proptest! {

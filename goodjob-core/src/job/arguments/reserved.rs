@@ -58,12 +58,19 @@ pub(super) fn strip_marks(value: &mut Value) {
     }
 }
 
+/// Where an object stands: only the last argument can be keywords.
+#[derive(Clone, Copy, PartialEq)]
+enum Place {
+    Last,
+    Elsewhere,
+}
+
 /// Whether Postgres can store the arguments and Ruby can read them.
 pub(super) fn check(arguments: &[Value]) -> Result<(), ArgumentsError> {
     let last = arguments.len().saturating_sub(1);
     arguments.iter().enumerate().try_for_each(|(n, value)| match value {
         Value::Object(object) if n == last && object.contains_key(KEYWORDS) => {
-            check_object(object, "arguments", &[INDIFFERENT, SYMBOL_KEYS, KEYWORDS])
+            check_object(object, "arguments", Place::Last)
         }
         value => check_value(value, &format!("arguments[{n}]")),
     })
@@ -76,7 +83,7 @@ fn check_value(value: &Value, path: &str) -> Result<(), ArgumentsError> {
             .iter()
             .enumerate()
             .try_for_each(|(n, item)| check_value(item, &format!("{path}[{n}]"))),
-        Value::Object(object) => check_object(object, path, &[INDIFFERENT, SYMBOL_KEYS]),
+        Value::Object(object) => check_object(object, path, Place::Elsewhere),
         _ => Ok(()),
     }
 }
@@ -84,7 +91,7 @@ fn check_value(value: &Value, path: &str) -> Result<(), ArgumentsError> {
 fn check_object(
     object: &Map<String, Value>,
     path: &str,
-    allowed: &[&str],
+    place: Place,
 ) -> Result<(), ArgumentsError> {
     let mut seen: Option<&str> = None;
     for (key, value) in object {
@@ -93,7 +100,7 @@ fn check_object(
         }
         let at = format!("{path}.{key}");
         let key = key.as_str();
-        if let Some(expected) = misplaced(key, value, object, allowed) {
+        if let Some(expected) = misplaced(key, value, object, place) {
             let found = brief(value);
             return Err(ArgumentsError::at(at, format!("found {found}, expected {expected}")));
         }
@@ -113,23 +120,26 @@ fn misplaced(
     key: &str,
     value: &Value,
     object: &Map<String, Value>,
-    allowed: &[&str],
+    place: Place,
 ) -> Option<&'static str> {
-    match key {
-        GLOBAL_ID if object.len() > 1 => Some("no other key beside it"),
-        GLOBAL_ID => (!value.as_str().is_some_and(|text| text.parse::<GlobalId>().is_ok()))
-            .then_some("a reference such as \"gid://my-app/User/7\""),
-        SERIALIZED => (!value.as_str().is_some_and(|name| !name.trim().is_empty()))
-            .then_some("the class name of a serializer"),
-        KEYWORDS if !allowed.contains(&KEYWORDS) || object.contains_key(SERIALIZED) => {
-            Some("no such key: only the last argument can be keywords")
+    let text = value.as_str();
+    let (fits, expected) = match key {
+        GLOBAL_ID if object.len() > 1 => (false, "no other key beside it"),
+        GLOBAL_ID => (
+            text.is_some_and(|text| text.parse::<GlobalId>().is_ok()),
+            "a reference such as \"gid://my-app/User/7\"",
+        ),
+        SERIALIZED => {
+            (text.is_some_and(|name| !name.trim().is_empty()), "the class name of a serializer")
         }
-        INDIFFERENT => (*value != Value::Bool(true)).then_some("true"),
-        SYMBOL_KEYS | KEYWORDS => {
-            (!are_keys(value, object)).then_some("an array of names of keys beside it")
+        KEYWORDS if place == Place::Elsewhere || object.contains_key(SERIALIZED) => {
+            (false, "no such key: only the last argument can be keywords")
         }
-        _ => None,
-    }
+        INDIFFERENT => (*value == Value::Bool(true), "true"),
+        SYMBOL_KEYS | KEYWORDS => (are_keys(value, object), "an array of names of keys beside it"),
+        _ => return None,
+    };
+    (!fits).then_some(expected)
 }
 
 fn are_keys(names: &Value, object: &Map<String, Value>) -> bool {
