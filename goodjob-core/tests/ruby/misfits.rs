@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use goodjob_core::{Arguments, ruby};
+use proptest::prelude::*;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
@@ -157,4 +158,79 @@ fn a_record_is_no_keywords() {
         stored.decode::<Lenient>().unwrap_err().to_string(),
         "arguments: found {\"_aj_globalid\":\"gid://app/User/7\"} in position 1, expected keyword arguments"
     );
+}
+
+/// JSON as Active Job might have stored it, and as nobody should have: its keys, serializers and
+/// forms among each other.
+fn anything() -> impl Strategy<Value = Value> {
+    let text = prop_oneof![
+        "\\PC{0,8}",
+        "[-+0-9.eE]{0,8}",
+        Just("gid://app/User/7".to_owned()),
+        Just("2024-01-02".to_owned()),
+        Just("2024-01-01T00:00:00.000000000Z".to_owned()),
+        Just("minutes".to_owned()),
+        "ActiveJob::Serializers::(Symbol|Duration|Date|Time|TimeWithZone|Range|BigDecimal)Serializer",
+    ];
+    let key = prop_oneof![
+        Just("_aj_globalid"),
+        Just("_aj_serialized"),
+        Just("_aj_symbol_keys"),
+        Just("_aj_ruby2_keywords"),
+        Just("_aj_hash_with_indifferent_access"),
+        Just("value"),
+        Just("parts"),
+        Just("begin"),
+        Just("a"),
+    ];
+    let leaf = prop_oneof![
+        Just(Value::Null),
+        any::<bool>().prop_map(Value::from),
+        any::<i64>().prop_map(Value::from),
+        any::<f64>().prop_map(Value::from),
+        text.prop_map(Value::from),
+    ];
+    leaf.prop_recursive(4, 24, 4, move |inner| {
+        let entry = (key.clone().prop_map(str::to_owned), inner.clone());
+        prop_oneof![
+            prop::collection::vec(inner, 0..4).prop_map(Value::from),
+            prop::collection::vec(entry, 0..4).prop_map(|entries| entries.into_iter().collect()),
+        ]
+    })
+}
+
+fn read_as<T: for<'de> Deserialize<'de> + Serialize>(value: &Value) {
+    if let Ok(read) = serde_json::from_value::<T>(value.clone()) {
+        let written = serde_json::to_value(&read).expect("what was read can be written");
+        let again: T = serde_json::from_value(written.clone()).expect("and read again");
+        assert_eq!(serde_json::to_value(again).expect("a stored form"), written);
+    }
+}
+
+proptest! {
+    #[test]
+    fn no_stored_value_makes_a_reader_panic(value in anything()) {
+        read_as::<ruby::Symbol>(&value);
+        read_as::<ruby::GlobalId>(&value);
+        read_as::<ruby::Decimal>(&value);
+        read_as::<ruby::Time>(&value);
+        read_as::<ruby::TimeWithZone>(&value);
+        read_as::<ruby::Date>(&value);
+        read_as::<ruby::Duration>(&value);
+        read_as::<ruby::Range<ruby::Decimal>>(&value);
+        read_as::<ruby::Serialized>(&value);
+
+        #[derive(Debug, Deserialize)]
+        struct Any(#[allow(dead_code, reason = "only its reading is tried")] Value, ruby::Keywords<BTreeMap<String, Value>>);
+        let stored = Arguments::from_stored(vec![value.clone(), value.clone()]);
+        let (args, kwargs) = stored.split();
+        prop_assert!(args.len() == 2 || (args.len() == 1 && value.is_object()));
+        if let Ok(Any(_, ruby::Keywords(read))) = stored.decode::<Any>() {
+            prop_assert!(kwargs.keys().all(|key| read.contains_key(key)));
+        }
+        // Whether it is refused or let through: what is let through is stored as it was given.
+        if let Ok(arguments) = Arguments::positional(vec![value.clone()]) {
+            prop_assert_eq!(arguments.as_stored(), [value]);
+        }
+    }
 }

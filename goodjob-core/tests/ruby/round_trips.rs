@@ -226,3 +226,27 @@ fn keywords_after_positions_may_be_missing_or_a_hash_in_braces() {
         "arguments: found 0 arguments, expected 1"
     );
 }
+
+#[test]
+fn a_value_stands_in_flattened_and_untagged_fields_too() {
+    #[derive(Debug, PartialEq, Serialize, Deserialize)]
+    struct Flat {
+        id: i64,
+        #[serde(flatten)]
+        rest: Inner<ruby::Duration>,
+    }
+    #[derive(Debug, PartialEq, Serialize, Deserialize)]
+    #[serde(untagged)]
+    enum When {
+        Time(ruby::Time),
+        Date(ruby::Date),
+        Options(ruby::Indifferent<Inner<ruby::Decimal>>),
+    }
+    let minutes = ruby::Duration::of(5, ruby::Unit::Minutes);
+    through_arguments(&Flat { id: 1, rest: Inner { inner: minutes } });
+    through_arguments(&Only(vec![
+        When::Time("2024-01-01T00:00:00Z".parse().unwrap()),
+        When::Date("2024-01-01".parse().unwrap()),
+        When::Options(ruby::Indifferent(Inner { inner: 5.into() })),
+    ]));
+}

@@ -1,5 +1,6 @@
 //! Lengths of time.
 
+use std::ops::Add;
 use std::time;
 
 use chrono::TimeDelta;
@@ -18,11 +19,14 @@ const SERIALIZER: &str = "ActiveJob::Serializers::DurationSerializer";
 /// the parts that Ruby counts a calendar by. Every Rails from 6.1 reads it.
 ///
 /// One made from a length of Rust's has seconds for its only part. One that is read keeps the parts
-/// that it has, so that Ruby is given the same again. Equal are two with the same length *and* parts.
+/// that it has, so that Ruby is given the same again; without any, they are taken to be seconds.
+/// Equal are two with the same length *and* parts.
 ///
 /// ```
 /// use std::time::Duration as Length;
 /// use goodjob_core::ruby::{Duration, Unit};
+/// let notice = Duration::of(1, Unit::Months) + Duration::of(2, Unit::Days);
+/// assert_eq!(notice.as_secs_f64(), 2_802_546.0);
 /// assert_eq!(Duration::from(Length::from_secs(90)), Duration::of(90, Unit::Seconds));
 /// assert_eq!(Length::try_from(Duration::of(2, Unit::Minutes))?, Length::from_secs(120));
 /// # Ok::<(), goodjob_core::ruby::ValueError>(())
@@ -110,6 +114,29 @@ impl Duration {
     fn misfit(&self, expected: &'static str) -> ValueError {
         ValueError { found: format!("{} seconds", self.value), expected }
     }
+}
+
+impl Add for Duration {
+    type Output = Self;
+
+    /// As in Ruby, counts of the same unit become one part.
+    fn add(mut self, other: Self) -> Self {
+        self.value = sum(&self.value, &other.value);
+        for (unit, count) in other.parts {
+            match self.parts.iter_mut().find(|part| part.0 == unit) {
+                Some(part) => part.1 = sum(&part.1, &count),
+                None => self.parts.push((unit, count)),
+            }
+        }
+        self.parts.retain(|(_, count)| count.as_f64() != Some(0.0));
+        self
+    }
+}
+
+fn sum(a: &Number, b: &Number) -> Number {
+    let whole = a.as_i64().zip(b.as_i64()).and_then(|(a, b)| a.checked_add(b));
+    let float = || a.as_f64().zip(b.as_f64()).map(|(a, b)| (a + b).clamp(f64::MIN, f64::MAX));
+    whole.map(Number::from).or_else(|| Number::from_f64(float()?)).unwrap_or_else(|| a.clone())
 }
 
 impl From<time::Duration> for Duration {
@@ -237,6 +264,19 @@ mod tests {
         );
         let zero = Duration::from(time::Duration::ZERO);
         assert_eq!((zero.parts().count(), zero), (0, Duration::of(0, Unit::Days)));
+    }
+
+    #[test]
+    fn a_sum_has_one_part_for_each_unit() {
+        let day = || Duration::of(1, Unit::Days);
+        let both = day() + Duration::of(-3, Unit::Hours) + day();
+        assert_eq!(both.parts().collect::<Vec<_>>(), [(Unit::Days, 2.0), (Unit::Hours, -3.0)]);
+        assert_eq!(both.as_secs_f64(), 162_000.0);
+        assert_eq!(day() + Duration::of(-1, Unit::Days), Duration::of(0, Unit::Days));
+        let half = Duration::from(TimeDelta::milliseconds(500));
+        assert_eq!((half.clone() + half + day()).as_secs_f64(), 86_401.0);
+        let longest = || Duration::from(time::Duration::MAX);
+        assert!((longest() + longest()).as_secs_f64() > 3e19);
     }
 
     #[test]
