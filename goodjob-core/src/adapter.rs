@@ -103,7 +103,7 @@ impl Enqueue<'_> {
         self.with(|job| job.id = id)
     }
 
-    /// Whether workers are told at once; by default they are.
+    /// Overrides whether workers are told at once, which they are unless the class says otherwise.
     pub fn notify(self, notify: bool) -> Self {
         self.with(|job| job.notify = notify)
     }

@@ -8,6 +8,7 @@ mod payload;
 mod policy;
 mod preserve;
 mod registry;
+pub mod ruby;
 
 pub use arguments::{Arguments, ArgumentsError};
 pub use context::{BareContext, Context};
@@ -25,6 +26,8 @@ use serde::de::DeserializeOwned;
 ///
 /// A struct with named fields is stored as Ruby's keyword arguments, a tuple struct as positional
 /// ones, so that `WelcomeJob.perform_later(user_id: 7)` in Ruby reads back as `Welcome { user_id: 7 }`.
+/// Positions that keywords follow are a tuple struct that ends in [`ruby::Keywords`]; what Ruby has and
+/// JSON has not, such as symbols, records and times, is a field of a type of [`ruby`].
 /// A process that only enqueues needs nothing else; one that runs the job implements [`Perform`] too.
 ///
 /// ```
@@ -47,7 +50,8 @@ pub trait Job: Serialize + DeserializeOwned + Send + 'static {
     /// The class name in the tables. Chosen by hand, since rows outlive the path of a type.
     const CLASS: &'static str;
 
-    /// Queue, priority and labels of a job that is enqueued without saying otherwise.
+    /// Queue, priority, labels and whether workers are told, for a job that is enqueued without
+    /// saying otherwise.
     #[must_use]
     fn defaults() -> Options {
         Options::new()

@@ -46,7 +46,7 @@ pub use job::{
     Arguments, ArgumentsError, Backoff, BareContext, BoxError, Context, Decision, Defaults, Due,
     EnqueueError, ErrorNote, Handler, Handlers, Job, JobError, JobResult, NewJob, Options,
     Panicked, Payload, Perform, Policy, Preserve, Registry, Retry, Run, Running, TimedOut,
-    Unhandled, Verdict,
+    Unhandled, Verdict, ruby,
 };
 pub use notifier::{CHANNEL, Notice, NoticeError, Notifier, Signal};
 pub use queue::{Pool, Pools, QueueSelector, QueueStringError};

@@ -2,6 +2,7 @@
 
 mod decode;
 mod encode;
+mod reserved;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -9,13 +10,17 @@ use serde_json::{Map, Value};
 
 use decode::Decoder;
 use encode::Encoder;
-
-/// Marks the last argument as Ruby keywords (`active_job/arguments.rb`).
-const KEYWORDS: &str = "_aj_ruby2_keywords";
-/// The keys that Active Job adds to every plain hash; never part of the user's data.
-const MARKERS: [&str; 3] = ["_aj_hash_with_indifferent_access", "_aj_symbol_keys", KEYWORDS];
+pub(super) use reserved::{
+    GLOBAL_ID, INDIFFERENT, KEYWORDS, MARKERS, SERIALIZED, SYMBOL_KEYS, is_reserved,
+};
+use reserved::{check, is_keywords, strip_marks};
 
 /// The arguments of a job as Active Job stores them: an array of JSON values.
+///
+/// Active Job reserves five keys, which begin with `_aj_`: an object that holds one is a value of
+/// Ruby's, which the types of [`ruby`](crate::ruby) write and read. Well-formed ones are let through
+/// from anywhere, so a job that takes JSON from strangers as it is lets them name Ruby's records and
+/// classes.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Arguments(Vec<Value>);
 
@@ -40,15 +45,15 @@ impl ArgumentsError {
 }
 
 impl Arguments {
-    /// The arguments that `job` is stored with: keywords for named fields, else positions.
+    /// The arguments that `job` is stored with: keywords for named fields, else positions, which
+    /// [`ruby::Keywords`](crate::ruby::Keywords) may follow.
     ///
     /// # Errors
     /// When `job` is no struct, or holds what JSON in Postgres cannot: a NUL character, a map whose
-    /// keys are not strings, a key that Active Job reserves.
+    /// keys are not strings; or one of Active Job's keys where it does not belong.
     pub fn encode<J: Serialize>(job: &J) -> Result<Self, ArgumentsError> {
-        let arguments =
-            job.serialize(Encoder).map_err(|e| ArgumentsError::at("arguments", e.to_string()))?;
-        arguments.check()?;
+        let arguments = serde_path_to_error::serialize(job, Encoder).map_err(named)?;
+        check(&arguments.0)?;
         Ok(arguments)
     }
 
@@ -57,9 +62,8 @@ impl Arguments {
     /// # Errors
     /// As [`encode`](Self::encode).
     pub fn positional(values: Vec<Value>) -> Result<Self, ArgumentsError> {
-        let arguments = Self(values);
-        arguments.check()?;
-        Ok(arguments)
+        check(&values)?;
+        Ok(Self(values))
     }
 
     /// Keyword arguments, as from a JSON object. No keywords are no argument at all.
@@ -68,7 +72,7 @@ impl Arguments {
     /// As [`encode`](Self::encode).
     pub fn keywords(keywords: Map<String, Value>) -> Result<Self, ArgumentsError> {
         let arguments = Self::from_keywords(keywords);
-        arguments.check()?;
+        check(&arguments.0)?;
         Ok(arguments)
     }
 
@@ -90,13 +94,13 @@ impl Arguments {
     pub fn split(&self) -> (Vec<Value>, Map<String, Value>) {
         let mut values = self.0.clone();
         let keywords = match values.last() {
-            Some(Value::Object(last)) if last.contains_key(KEYWORDS) => values.pop(),
+            Some(Value::Object(last)) if is_keywords(last) => values.pop(),
             _ => None,
         };
-        values.iter_mut().for_each(strip_markers);
+        values.iter_mut().for_each(strip_marks);
         match keywords {
             Some(mut last) => {
-                strip_markers(&mut last);
+                strip_marks(&mut last);
                 (values, into_map(last))
             }
             None => (values, Map::new()),
@@ -108,14 +112,7 @@ impl Arguments {
     /// # Errors
     /// Names the field that does not fit, what was found and what was expected.
     pub fn decode<J: DeserializeOwned>(self) -> Result<J, ArgumentsError> {
-        serde_path_to_error::deserialize(Decoder(self.0)).map_err(|error| {
-            let path = match error.path().to_string() {
-                root if root == "." => "arguments".to_owned(),
-                field if field.starts_with('[') => format!("arguments{field}"),
-                field => format!("arguments.{field}"),
-            };
-            ArgumentsError::at(path, error.into_inner().to_string())
-        })
+        serde_path_to_error::deserialize(Decoder(self.0)).map_err(named)
     }
 
     fn from_keywords(mut keywords: Map<String, Value>) -> Self {
@@ -127,52 +124,21 @@ impl Arguments {
         Self(vec![Value::Object(keywords)])
     }
 
-    fn check(&self) -> Result<(), ArgumentsError> {
-        let last = self.0.len().saturating_sub(1);
-        for (n, value) in self.0.iter().enumerate() {
-            match value {
-                Value::Object(map) if n == last && map.contains_key(KEYWORDS) => {
-                    for (key, value) in map.iter().filter(|(key, _)| *key != KEYWORDS) {
-                        check_value(value, &format!("arguments.{key}"))?;
-                    }
-                }
-                value => check_value(value, &format!("arguments[{n}]"))?,
-            }
-        }
-        Ok(())
+    /// Positions, the last of which may be keywords: if there are none, it is no argument.
+    fn from_positions(mut values: Vec<Value>) -> Self {
+        let none = Value::Object(Map::from_iter([(KEYWORDS.to_owned(), Value::Array(vec![]))]));
+        values.pop_if(|last| *last == none);
+        Self(values)
     }
 }
 
-fn check_value(value: &Value, path: &str) -> Result<(), ArgumentsError> {
-    const NUL: &str = "has a NUL character, which Postgres cannot store";
-    match value {
-        Value::String(text) if text.contains('\0') => Err(ArgumentsError::at(path, NUL)),
-        Value::Array(items) => items
-            .iter()
-            .enumerate()
-            .try_for_each(|(n, item)| check_value(item, &format!("{path}[{n}]"))),
-        Value::Object(map) => map.iter().try_for_each(|(key, value)| {
-            if MARKERS.contains(&key.as_str()) {
-                return Err(ArgumentsError::at(path, format!("the key {key:?} is reserved")));
-            }
-            if key.contains('\0') {
-                return Err(ArgumentsError::at(path, NUL));
-            }
-            check_value(value, &format!("{path}.{key}"))
-        }),
-        _ => Ok(()),
-    }
-}
-
-fn strip_markers(value: &mut Value) {
-    match value {
-        Value::Array(items) => items.iter_mut().for_each(strip_markers),
-        Value::Object(map) => {
-            map.retain(|key, _| !MARKERS.contains(&key.as_str()));
-            map.values_mut().for_each(strip_markers);
-        }
-        _ => {}
-    }
+fn named(error: serde_path_to_error::Error<serde_json::Error>) -> ArgumentsError {
+    let path = match error.path().to_string() {
+        root if root == "." => "arguments".to_owned(),
+        field if field.starts_with('[') => format!("arguments{field}"),
+        field => format!("arguments.{field}"),
+    };
+    ArgumentsError::at(path, error.into_inner().to_string())
 }
 
 fn into_map(value: Value) -> Map<String, Value> {
@@ -245,7 +211,8 @@ mod tests {
             "arguments: found 2 positional arguments, expected keyword arguments"
         );
         let wrong = |value: Value| stored(value).decode::<Add>().unwrap_err().to_string();
-        assert_eq!(wrong(json!([1])), "arguments: found 1 arguments, expected 2");
+        assert_eq!(wrong(json!([1])), "arguments[1]: found 1 arguments, expected 2");
+        assert_eq!(wrong(json!([1, 2, 3])), "arguments: found 3 arguments, expected 2");
         assert_eq!(
             wrong(json!([1, true])),
             "arguments[1]: invalid type: boolean `true`, expected i64"
@@ -257,12 +224,20 @@ mod tests {
     fn what_postgres_cannot_store_is_refused_before_it_gets_there() {
         let nul = Arguments::encode(&One("a\0b".into())).unwrap_err();
         assert_eq!(nul.path(), "arguments[0]");
-        let reserved = json!({"deep": [{"_aj_symbol_keys": []}]});
-        let reserved = Arguments::keywords(into_map(reserved)).unwrap_err();
-        assert_eq!(
-            reserved.to_string(),
-            "arguments.deep[0]: the key \"_aj_symbol_keys\" is reserved"
-        );
+        let malformed = json!({"deep": [{"_aj_symbol_keys": [1]}]});
+        let malformed = Arguments::keywords(into_map(malformed)).unwrap_err();
+        assert_eq!(malformed.path(), "arguments.deep[0]._aj_symbol_keys");
+        for name in [GLOBAL_ID, SERIALIZED, INDIFFERENT, SYMBOL_KEYS, KEYWORDS] {
+            let keywords = Map::from_iter([(name.to_owned(), json!(true))]);
+            assert!(Arguments::keywords(keywords).is_err(), "{name} is no keyword");
+        }
+
+        #[derive(Serialize)]
+        struct Unfit {
+            counts: Vec<std::collections::BTreeMap<(i64, i64), i64>>,
+        }
+        let unfit = Arguments::encode(&Unfit { counts: vec![[((1, 2), 3)].into()] }).unwrap_err();
+        assert_eq!(unfit.path(), "arguments.counts[0]");
         assert!(Arguments::encode(&vec![1]).is_err(), "a sequence is no job");
     }
 

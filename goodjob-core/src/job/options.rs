@@ -11,16 +11,18 @@ use crate::store::StoreError;
 /// The queue of a job that names none.
 const DEFAULT_QUEUE: &str = "default";
 
-/// Queue, priority and labels; what a class sets as its defaults and a call may override.
+/// Queue, priority, labels and whether workers are told; what a class sets as its defaults and a
+/// call may override.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Options {
     pub(crate) queue: Option<String>,
     pub(crate) priority: Option<i32>,
     pub(crate) labels: Vec<String>,
+    pub(crate) notify: Option<bool>,
 }
 
 impl Options {
-    /// Nothing set: queue `default`, priority 0, no labels.
+    /// Nothing set: queue `default`, priority 0, no labels, and workers are told.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
@@ -44,6 +46,14 @@ impl Options {
     #[must_use]
     pub fn label(mut self, label: impl Into<String>) -> Self {
         add_label(&mut self.labels, &label.into());
+        self
+    }
+
+    /// Whether workers are told of a new job at once; by default they are. A quiet class suits jobs
+    /// that come in floods and can wait until the next poll. As `good_job_notify` in Ruby.
+    #[must_use]
+    pub fn notify(mut self, notify: bool) -> Self {
+        self.notify = Some(notify);
         self
     }
 }
@@ -77,7 +87,8 @@ pub struct NewJob {
     pub labels: Vec<String>,
     /// Its arguments.
     pub arguments: Arguments,
-    /// Whether workers are told at once. Without it they find the job at their next poll.
+    /// Whether workers are told at once. Without it they find the job at their next poll, and the
+    /// envelope says so, for the gem's retries to be as quiet.
     pub notify: bool,
 }
 
@@ -115,7 +126,7 @@ impl NewJob {
             due: Due::Now,
             labels: options.labels,
             arguments,
-            notify: true,
+            notify: options.notify.unwrap_or(true),
         };
         job.check()?;
         Ok(job)
@@ -195,6 +206,14 @@ mod tests {
     fn labels_are_trimmed_and_unique_and_in_order() {
         let options = Options::new().label(" b ").label("a").label("b").label(" ");
         assert_eq!(options.labels, ["b", "a"]);
+    }
+
+    #[test]
+    fn a_class_may_be_quiet_and_a_job_louder() {
+        let new = |options| NewJob::of_class("A", Arguments::default(), options).unwrap();
+        assert!(new(Options::new()).notify);
+        assert!(!new(Options::new().notify(false)).notify);
+        assert!(new(Options::new().notify(false).notify(true)).notify);
     }
 
     #[test]

@@ -24,7 +24,7 @@ impl Payload {
             }
             Due::At(at) => Some(at),
         };
-        Self::from_value(json!({
+        let mut payload = Self::from_value(json!({
             "job_class": job.class,
             "job_id": job.id,
             "provider_job_id": null,
@@ -37,7 +37,12 @@ impl Payload {
             "timezone": null,
             "enqueued_at": iso8601(now),
             "scheduled_at": scheduled_at.map(iso8601),
-        }))
+        }));
+        // The gem writes it only where it was set, and heeds a missing one as true.
+        if !job.notify {
+            payload.set("good_job_notify", false.into());
+        }
+        payload
     }
 
     /// Takes a stored value. Anything but an object is read as an empty envelope, whose arguments
@@ -118,7 +123,7 @@ impl Payload {
 }
 
 /// ISO 8601 with nine fractional digits, as Active Job 7.1 and later write and strictly parse it.
-fn iso8601(at: Timestamp) -> String {
+pub(super) fn iso8601(at: Timestamp) -> String {
     at.format("%Y-%m-%dT%H:%M:%S%.9fZ").to_string()
 }
 
@@ -128,6 +133,7 @@ fn count(value: Option<&Value>) -> u32 {
 
 #[cfg(test)]
 mod tests {
+    use super::super::options::Options;
     use super::*;
 
     #[test]
@@ -145,6 +151,41 @@ mod tests {
                 "continuation": {"step": 2}, "x": null,
             })
         );
+    }
+
+    #[test]
+    fn only_a_quiet_job_says_whether_workers_are_told() {
+        let envelope = |options| {
+            let job = NewJob::of_class("A", Arguments::default(), options).unwrap();
+            Payload::of(&job, Timestamp::default())
+        };
+        let loud = envelope(Options::new().notify(true).label("a").priority(3));
+        assert_eq!((loud.get("good_job_notify"), loud.get("good_job_labels")), (None, None));
+        let mut quiet = envelope(Options::new().notify(false));
+        quiet.count_retry(Some("[A]"));
+        assert_eq!(
+            quiet.get("good_job_notify"),
+            Some(&json!(false)),
+            "the gem heeds it at a retry"
+        );
+    }
+
+    #[test]
+    fn keys_of_others_survive_all_that_happens_to_an_envelope() {
+        let others = json!({
+            "continuation": {"completed": ["load"], "current": ["write", 40]}, "resumptions": 2,
+            "good_job_notify": true, "tenant": {"id": [1, null, "ä"]}, "": 1.5, "_aj_x": {},
+        });
+        let mut payload = Payload::from_value(others.clone());
+        payload.count_retry(Some("[A]"));
+        payload.set_enqueued_at(Timestamp::default());
+        payload.set("scheduled_at", json!(null));
+        let text = serde_json::to_string(&payload).unwrap();
+        let again: Payload = serde_json::from_str(&text).unwrap();
+        for (key, value) in others.as_object().unwrap() {
+            assert_eq!(again.get(key), Some(value), "{key}");
+        }
+        assert_eq!(again, payload);
     }
 
     #[test]

@@ -64,7 +64,7 @@ impl ser::Serializer for Encoder {
         _: &'static str,
         value: &T,
     ) -> Encoded {
-        Ok(Arguments(vec![serde_json::to_value(value)?]))
+        Ok(Arguments::from_positions(vec![serde_json::to_value(value)?]))
     }
 
     fn serialize_newtype_variant<T: ?Sized + Serialize>(
@@ -181,6 +181,6 @@ impl SerializeTupleStruct for Positions {
     }
 
     fn end(self) -> Encoded {
-        Ok(Arguments(self.0))
+        Ok(Arguments::from_positions(self.0))
     }
 }
