@@ -178,7 +178,7 @@ mod tests {
         });
         let mut payload = Payload::from_value(others.clone());
         payload.count_retry(Some("[A]"));
-        payload.set_enqueued_at(Timestamp::default());
+        payload.set("enqueued_at", json!("2026-11-24T00:00:00Z"));
         payload.set("scheduled_at", json!(null));
         let text = serde_json::to_string(&payload).unwrap();
         let again: Payload = serde_json::from_str(&text).unwrap();
