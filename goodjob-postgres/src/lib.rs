@@ -9,6 +9,7 @@
 //! | `sessions/lock.rs` | **L**: claims, holds every job's advisory lock, takes them again when it dies |
 //! | `sessions/notify.rs` | **N**: LISTEN, heartbeat, the process lock, the death of peers |
 //! | `migrate.rs`, `schema.rs` | makes the tables; says what is missing |
+//! | `jobs.rs` | finds jobs by filter, shows them, and acts on them for a person |
 //! | `inspect.rs`, `status.rs`, `doctor.rs` | reads for tools |
 //! | `sql/` | every statement, one a file, with a comment that says why |
 
@@ -17,6 +18,7 @@ pub mod doctor;
 mod enqueue;
 mod error;
 mod inspect;
+pub mod jobs;
 mod key;
 pub mod migrate;
 mod options;

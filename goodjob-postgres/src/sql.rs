@@ -36,6 +36,15 @@ statements! {
     JOB = "job";
     EXECUTIONS = "executions";
     DELETE_FINISHED = "delete_finished";
+    JOBS_LIST = "jobs_matching" "jobs_list";
+    JOBS_COUNT = "jobs_matching" "jobs_count";
+    JOBS_NEXT = "jobs_matching" "jobs_next";
+    JOBS_SHOW = "jobs_matching" "jobs_show";
+    JOB_LOCKS = "job_locks";
+    RETRY = "act_on" "act_retry" "act_notify";
+    RESCHEDULE = "act_on" "act_reschedule" "act_notify";
+    DISCARD = "act_on" "act_discard" "act_report";
+    DELETE = "act_on" "act_delete" "act_report";
     COLUMNS = "columns";
     QUEUES = "queues";
     FINISHED = "finished";

@@ -92,6 +92,11 @@ impl PgStore {
         &self.inner.pool
     }
 
+    /// The text of a statement for the tables of this store.
+    pub(crate) fn sql(&self, statement: &'static str) -> &'static str {
+        statement
+    }
+
     /// Deletes those of these jobs that are finished, with their attempts; returns how many.
     ///
     /// # Errors
