@@ -36,5 +36,5 @@ mod show;
 pub use actions::{Acted, Action};
 pub use bulk::{Bulk, Tally};
 pub use filter::{Filter, FilterError, STATES};
-pub use list::{Cursor, JobSummary, Page, JobList};
+pub use list::{Cursor, JobList, JobSummary, Page};
 pub use show::{JobDetails, LockHolder, Owner};
