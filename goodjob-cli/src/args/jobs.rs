@@ -113,14 +113,14 @@ pub(crate) struct FilterArgs {
 
 #[derive(Args)]
 pub(crate) struct ListArgs {
-    #[command(flatten)]
-    pub(crate) filter: FilterArgs,
     /// How many jobs at most
     #[arg(long, value_name = "NUMBER", default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     pub(crate) limit: u32,
     /// Go on after this job, the last of the page before
     #[arg(long, value_name = "ID")]
     pub(crate) after: Option<JobId>,
+    #[command(flatten)]
+    pub(crate) filter: FilterArgs,
 }
 
 /// Jobs by id, or by filter.
@@ -129,41 +129,42 @@ pub(crate) struct Choice {
     /// The jobs
     #[arg(value_name = "ID", conflicts_with_all = FILTERS)]
     pub(crate) ids: Vec<JobId>,
-    #[command(flatten)]
-    pub(crate) filter: FilterArgs,
-    /// All jobs that it can be done to
-    #[arg(long, conflicts_with_all = FILTERS, conflicts_with = "ids")]
-    pub(crate) all: bool,
     /// Do not ask before doing it to all that is found
     #[arg(long, short)]
     pub(crate) yes: bool,
     /// Say how many jobs it would be done to, and do nothing
     #[arg(long)]
     pub(crate) dry_run: bool,
+    // Its heading in help is that of all that follows.
+    #[command(flatten)]
+    pub(crate) filter: FilterArgs,
+    /// All jobs that it can be done to
+    #[arg(long, conflicts_with_all = FILTERS, conflicts_with = "ids")]
+    pub(crate) all: bool,
 }
 
 #[derive(Args)]
 pub(crate) struct DiscardArgs {
-    #[command(flatten)]
-    pub(crate) choice: Choice,
     /// Why, for those who find the error
     #[arg(long, value_name = "TEXT")]
     pub(crate) reason: Option<String>,
     /// Even if it runs or is locked; only for jobs by id
     #[arg(long)]
     pub(crate) force: bool,
+    #[command(flatten)]
+    pub(crate) choice: Choice,
 }
 
 #[derive(Args)]
 pub(crate) struct RescheduleArgs {
-    #[command(flatten)]
-    pub(crate) choice: Choice,
     /// To this time, such as 2030-01-31T09:00:00Z
     #[arg(long, value_name = "TIME")]
     at: Option<Timestamp>,
     /// To this many seconds from now; 90, 90s and 5m are understood
     #[arg(long = "in", value_name = "SECONDS", conflicts_with = "at", value_parser = crate::settings::parse_wait)]
     wait: Option<Duration>,
+    #[command(flatten)]
+    pub(crate) choice: Choice,
 }
 
 impl RescheduleArgs {

@@ -178,19 +178,14 @@ impl Filter {
     ///
     /// Not kept prepared: its plan has to know the values, and a plan for all values reads every row.
     pub(super) fn query(&self, statement: &'static str) -> Query<'static, Postgres, PgArguments> {
-        let wants = |states: &[JobState]| states.iter().any(|state| self.states.contains(state));
-        let states = (self.states.len() < STATES.len())
-            .then(|| self.states.iter().map(ToString::to_string).collect::<Vec<_>>());
         let queue = match &self.queue {
             Some(Queue::Named(name)) => Some(name.clone()),
             _ => None,
         };
-        sqlx::query(statement)
-            .persistent(false)
-            .bind(states)
-            .bind(wants(&STATES[..4]))
-            .bind(wants(&STATES[4..]))
-            .bind(wants(&[JobState::Succeeded]))
+        let query = sqlx::query(statement).persistent(false);
+        STATES
+            .iter()
+            .fold(query, |query, state| query.bind(self.states.contains(state)))
             .bind(queue)
             .bind(self.queue == Some(Queue::Without))
             .bind(self.class.clone())

@@ -9,8 +9,8 @@ FROM (SELECT now() AS now) AS clock LEFT JOIN (
          left(j.error, 1000) AS error, j.error_event, j.executions_count, j.locked_by_id,
          j.batch_id, j.cron_key
   FROM matching j
-  WHERE $14::timestamptz IS NULL OR (j.created_at, j.id) < ($14::timestamptz, $15::uuid)
+  WHERE $16::timestamptz IS NULL OR (j.created_at, j.id) < ($16::timestamptz, $17::uuid)
   ORDER BY j.created_at DESC, j.id DESC
-  LIMIT $16::bigint
+  LIMIT $18::bigint
 ) AS page ON true
 ORDER BY page.created_at DESC, page.id DESC;

@@ -192,16 +192,17 @@ async fn few_failures_among_many_jobs_are_found_by_an_index() {
     .await
     .unwrap();
     let text = |name| STATEMENTS.iter().find(|(of, _)| *of == name).map(|(_, text)| *text).unwrap();
-    let discarded =
-        "'{discarded}', false, true, false, NULL, false, NULL, NULL, NULL, NULL, NULL, NULL, NULL";
-    let unfinished =
-        "'{queued}', true, false, false, NULL, false, NULL, NULL, NULL, NULL, NULL, NULL, NULL";
+    let others = "NULL, false, NULL, NULL, NULL, NULL, NULL, NULL, NULL";
+    let discarded = format!("false, false, false, false, false, true, {others}");
+    let unfinished = format!("true, true, true, true, false, false, {others}");
+    let finished = format!("false, false, false, false, true, true, {others}");
     let me = "'{11111111-2222-4333-8444-555555555555}'";
     let mut connection = pool.acquire().await.unwrap();
     for (name, parameters) in [
-        ("JOBS_COUNT", discarded.to_owned()),
-        ("JOBS_COUNT", unfinished.to_owned()),
+        ("JOBS_COUNT", discarded.clone()),
+        ("JOBS_COUNT", unfinished.clone()),
         ("JOBS_NEXT", format!("{discarded}, now(), NULL, 500")),
+        ("JOBS_NEXT", format!("{finished}, now(), NULL, 500")),
         ("JOBS_LIST", format!("{unfinished}, NULL, NULL, 51")),
         ("RETRY", format!("{me}, 'discarded', false")),
         ("DISCARD", format!("{me}, 'unfinished', false, 'E: x'")),
@@ -218,6 +219,9 @@ async fn few_failures_among_many_jobs_are_found_by_an_index() {
                 .unwrap();
         let plan = plan.join("\n");
         assert!(!plan.contains("Seq Scan on good_job"), "{name}({parameters})\n{plan}");
+        // Many jobs of a bulk action are walked through once, and not sorted for each batch again.
+        let many = name == "JOBS_NEXT" && parameters.starts_with(&finished);
+        assert!(!many || !plan.contains("Sort"), "{name}({parameters})\n{plan}");
     }
     drop(connection);
     pool.close().await;
