@@ -41,10 +41,10 @@ statements! {
     JOBS_NEXT = "jobs_matching" "jobs_next";
     JOBS_SHOW = "jobs_matching" "jobs_show";
     JOB_LOCKS = "job_locks";
-    RETRY = "act_on" "act_retry" "act_notify";
-    RESCHEDULE = "act_on" "act_reschedule" "act_notify";
-    DISCARD = "act_on" "act_discard" "act_report";
-    DELETE = "act_on" "act_delete" "act_report";
+    RETRY_JOBS = "act_on" "act_retry" "act_notify";
+    RESCHEDULE_JOBS = "act_on" "act_reschedule" "act_notify";
+    DISCARD_JOBS = "act_on" "act_discard" "act_report";
+    DELETE_JOBS = "act_on" "act_delete" "act_report";
     COLUMNS = "columns";
     QUEUES = "queues";
     FINISHED = "finished";

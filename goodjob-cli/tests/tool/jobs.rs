@@ -205,7 +205,8 @@ async fn a_locked_job_is_left_alone_unless_it_is_forced_by_name() {
         assert!(refused.err.contains("--force is for jobs by id"), "{refused:?}");
     }
     assert_eq!(scene.state(id).await, Some(JobState::Queued));
-    scene.call(["jobs", "discard", "--force", &name]).with(0);
+    let forced = scene.call(["jobs", "discard", "--force", &name, &name]).with(0);
+    assert_eq!(forced.out, "discarded 1 job\n");
     let error = scene.store.job(id).await.unwrap().unwrap().error.unwrap();
     assert_eq!(error, "GoodJob::Job::DiscardJobError: Force discarded through goodjob");
     ruby.close().await.unwrap();

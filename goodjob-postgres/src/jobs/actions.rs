@@ -187,10 +187,10 @@ impl PgStore {
         force: Force,
     ) -> Result<Vec<(JobId, Acted)>, StoreError> {
         let statement = match action {
-            Action::Retry => sql::RETRY,
-            Action::Discard { .. } => sql::DISCARD,
-            Action::Reschedule(_) => sql::RESCHEDULE,
-            Action::Delete => sql::DELETE,
+            Action::Retry => sql::RETRY_JOBS,
+            Action::Discard { .. } => sql::DISCARD_JOBS,
+            Action::Reschedule(_) => sql::RESCHEDULE_JOBS,
+            Action::Delete => sql::DELETE_JOBS,
         };
         let query = sqlx::query(self.sql(statement))
             .bind(ids.iter().map(JobId::as_uuid).collect::<Vec<_>>())

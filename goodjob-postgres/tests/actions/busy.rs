@@ -1,10 +1,10 @@
 //! Jobs that are in somebody's hands.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use goodjob_core::{
-    Context, Due, Inspect, Job, JobId, JobResult, JobState, Perform, Registry, Timestamp,
+    Context, Due, Inspect, Job, JobId, JobResult, JobState, NewJob, Perform, Registry, Timestamp,
 };
 use goodjob_postgres::jobs::{Acted, Action, Filter, Tally};
 use goodjob_postgres::{PgStore, advisory_key};
@@ -26,6 +26,21 @@ impl Job for Hold {
 impl Perform<Arc<Semaphore>> for Hold {
     async fn perform(self, cx: Context<Arc<Semaphore>>) -> JobResult {
         cx.state().acquire().await?.forget();
+        Ok(())
+    }
+}
+
+/// Says that it ran, once for each time.
+#[derive(Serialize, Deserialize)]
+struct Tick;
+
+impl Job for Tick {
+    const CLASS: &'static str = "TickJob";
+}
+
+impl Perform<Arc<Mutex<Vec<JobId>>>> for Tick {
+    async fn perform(self, cx: Context<Arc<Mutex<Vec<JobId>>>>) -> JobResult {
+        cx.state().lock().unwrap().push(cx.job_id());
         Ok(())
     }
 }
@@ -170,4 +185,35 @@ async fn of_many_who_act_at_once_one_does() {
     assert_eq!(store.job(id).await.unwrap().unwrap().payload.executions(), 1);
     store.close().await;
     pool.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn beside_a_worker_each_job_is_either_run_or_discarded() {
+    let database = Database::fresh().await;
+    let store = database.store().await;
+    let jobs: Vec<_> = (0..2_000).map(|_| NewJob::new(&Tick).unwrap()).collect();
+    let ids: Vec<_> = jobs.iter().map(|job| job.id).collect();
+    store.adapter().enqueue_all(jobs).await.unwrap();
+    let ran = Arc::new(Mutex::new(Vec::new()));
+    let worker = Harness::start(&database, Registry::new(ran.clone()).register::<Tick>()).await;
+    let mut tally = Tally::default();
+    // The newest first, while the worker comes from the oldest.
+    for batch in ids.rchunks(50) {
+        let acted = store.act(batch, &Action::Discard { reason: None }).await.unwrap();
+        tally.extend(acted.into_iter().map(|(_, acted)| acted));
+    }
+    let ended = worker.all_finished(&ids).await;
+    worker.stop().await;
+    let mut ran = ran.lock().unwrap().clone();
+    ran.sort();
+    let state = |state| {
+        let of = ended.iter().filter(|job| job.state(Timestamp::MAX_UTC) == state);
+        let mut ids: Vec<_> = of.map(|job| job.id).collect();
+        ids.sort();
+        ids
+    };
+    assert_eq!(ran, state(JobState::Succeeded), "those that ran, and each once");
+    assert_eq!(tally.done, state(JobState::Discarded).len() as u64);
+    assert!(tally.done > 0, "{tally:?}");
+    store.close().await;
 }

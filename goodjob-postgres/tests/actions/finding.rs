@@ -204,10 +204,10 @@ async fn few_failures_among_many_jobs_are_found_by_an_index() {
         ("JOBS_NEXT", format!("{discarded}, now(), NULL, 500")),
         ("JOBS_NEXT", format!("{finished}, now(), NULL, 500")),
         ("JOBS_LIST", format!("{unfinished}, NULL, NULL, 51")),
-        ("RETRY", format!("{me}, 'discarded', false")),
-        ("DISCARD", format!("{me}, 'unfinished', false, 'E: x'")),
-        ("RESCHEDULE", format!("{me}, 'unfinished', false, NULL, NULL")),
-        ("DELETE", format!("{me}, 'finished', false")),
+        ("RETRY_JOBS", format!("{me}, 'discarded', false")),
+        ("DISCARD_JOBS", format!("{me}, 'unfinished', false, 'E: x'")),
+        ("RESCHEDULE_JOBS", format!("{me}, 'unfinished', false, NULL, NULL")),
+        ("DELETE_JOBS", format!("{me}, 'finished', false")),
     ] {
         let prepare = format!("DEALLOCATE ALL; PREPARE s AS {}", text(name));
         sqlx::raw_sql(AssertSqlSafe(prepare)).execute(&mut *connection).await.unwrap();

@@ -1,5 +1,7 @@
 //! `goodjob jobs retry|discard|reschedule|delete`: the jobs that were named, or all that are found.
 
+use std::collections::BTreeSet;
+
 use goodjob_core::JobId;
 use goodjob_postgres::PgStore;
 use goodjob_postgres::jobs::{Acted, Action, Filter, Tally};
@@ -89,8 +91,8 @@ async fn force_discard(
     action: &Action,
 ) -> Result<Vec<(JobId, Acted)>, CliError> {
     let Action::Discard { reason } = action else { return Ok(Vec::new()) };
-    let mut acted = Vec::with_capacity(ids.len());
-    for id in ids {
+    let (mut seen, mut acted) = (BTreeSet::new(), Vec::with_capacity(ids.len()));
+    for id in ids.iter().filter(|id| seen.insert(**id)) {
         acted.push((*id, store.force_discard(*id, reason.as_deref()).await?));
     }
     Ok(acted)
