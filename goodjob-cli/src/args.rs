@@ -1,9 +1,11 @@
 //! The command line, as typed.
 
 mod enqueue;
+mod jobs;
 mod setting_flags;
 
 pub(crate) use enqueue::{ArgumentsJson, EnqueueArgs};
+pub(crate) use jobs::{Choice, JobsCommand, ListArgs};
 pub(crate) use setting_flags::{GlobalSettings, WorkerSettings};
 
 use std::path::PathBuf;
@@ -65,6 +67,9 @@ pub(crate) enum Command {
     /// Store a job
     #[command(after_help = enqueue::HELP)]
     Enqueue(EnqueueArgs),
+    /// Find jobs, and retry, discard, reschedule or delete them
+    #[command(subcommand)]
+    Jobs(JobsCommand),
     /// Show queues, processes and jobs that nobody takes
     #[command(after_help = "Example, for a container's health check: goodjob status --check")]
     Status(StatusArgs),

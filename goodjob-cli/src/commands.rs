@@ -7,6 +7,7 @@ mod demo;
 mod doctor;
 mod enqueue;
 mod exec;
+mod jobs;
 mod migrate;
 mod start;
 mod status;
@@ -32,6 +33,7 @@ pub(crate) async fn run(
         Command::Demo(args) => demo::demo(&args, workplace).await,
         Command::Doctor => doctor::doctor(workplace).await,
         Command::Enqueue(args) => enqueue::enqueue(&args, workplace).await,
+        Command::Jobs(command) => jobs::jobs(command, workplace).await,
         Command::Status(args) => status::status(&args, workplace).await,
         Command::Exec(args) => exec::exec(&args, workplace, handlers).await,
         Command::Config(ConfigCommand::Show(typed)) => config::show(&typed, workplace, &handlers),

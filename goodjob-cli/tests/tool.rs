@@ -5,6 +5,8 @@
 mod command;
 #[path = "tool/database.rs"]
 mod database;
+#[path = "tool/jobs.rs"]
+mod jobs;
 #[path = "tool/settings.rs"]
 mod settings;
 #[path = "tool/usage.rs"]
