@@ -115,8 +115,16 @@ async fn a_caller_that_goes_away_leaves_no_lock_behind_a_written_outcome() {
         tokio::task::yield_now().await;
         caller.abort();
         let _ = caller.await;
-        // Whether it came to be written or not: telling it again makes sure.
-        assert_eq!(mine.settle(&[(token, success())]).await.unwrap(), [Settled::Written]);
+        // Whether it came to be written or not: telling it again makes sure, once the statement that
+        // nobody awaits has let go of the row.
+        eventually("the outcome", secs(5), async || {
+            match mine.settle(&[(token, success())]).await.unwrap()[0] {
+                Settled::Written => Ok(()),
+                Settled::Blocked => Err("blocked"),
+                other => panic!("{other:?}"),
+            }
+        })
+        .await;
         stage.until_locks(&lock_session(process.id), 0).await;
     }
     mine.leave(&process).await.unwrap();

@@ -69,7 +69,12 @@ async fn a_claim_walks_the_index_of_unowned_jobs() {
         let plan =
             plan_of(statement, &format!("'{{A}}', 5, 995, {queues}, {me}, 2, 's', false")).await;
         assert_no_scan_of_a_table(&plan);
-        let uses_one = ["index_good_jobs_for_candidate_dequeue_unlocked", "index_goodjob_lanes"];
+        let mut uses_one =
+            vec!["index_good_jobs_for_candidate_dequeue_unlocked", "index_goodjob_lanes"];
+        if crate::SCHEMA != Schema::LEAN {
+            // In the same order; while hardly a job is owned the planner has no reason to choose.
+            uses_one.push("index_good_jobs_on_priority_scheduled_at_unfinished");
+        }
         assert!(uses_one.iter().any(|index| plan.contains(index)), "{statement}\n{plan}");
     }
     let parameters = format!("'{{A}}', 5, 995, NULL, {me}, 0, 's', false, 'any'");
