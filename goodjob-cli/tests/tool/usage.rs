@@ -2,12 +2,13 @@ use crate::command::goodjob;
 
 #[test]
 fn every_command_explains_itself_with_an_example() {
-    let commands: [&[&str]; 10] = [
+    let commands: [&[&str]; 11] = [
         &["start"],
         &["migrate"],
         &["doctor"],
         &["enqueue"],
         &["status"],
+        &["cleanup-preserved-jobs"],
         &["exec"],
         &["config", "show"],
         &["config", "check"],
