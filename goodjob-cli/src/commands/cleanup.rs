@@ -42,13 +42,12 @@ async fn delete(store: &PgStore, keep: &Retention) -> Result<Cleaned, CliError> 
 
 /// A bar that grows with the jobs, on a terminal; elsewhere none, and nothing is counted for it.
 async fn bar(store: &PgStore, keep: &Retention) -> Result<ProgressBar, CliError> {
-    let bar = ProgressBar::new(0);
+    let style = "deleting {bar:40.cyan/dim} {human_pos} of {human_len} jobs, {eta} left";
+    let style =
+        ProgressStyle::with_template(style).unwrap_or_else(|_| ProgressStyle::default_bar());
+    let bar = ProgressBar::new(0).with_style(style);
     if !bar.is_hidden() {
         bar.set_length(store.count_old(keep).await?.jobs);
-        let style = "deleting {bar:40.cyan/dim} {human_pos} of {human_len} jobs, {eta} left";
-        if let Ok(style) = ProgressStyle::with_template(style) {
-            bar.set_style(style);
-        }
     }
     Ok(bar)
 }
