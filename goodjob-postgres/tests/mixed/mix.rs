@@ -140,6 +140,8 @@ async fn ruby(database: &Database, judge: &Arc<Judge>, mix: &Mix, number: usize)
     let options = GemOptions {
         threads: SLOTS / 2,
         poll_interval: Some(POLL),
+        // An advisory worker's job has no owner meanwhile (H2): that is when we have to stay away.
+        pause_before_start: Duration::from_millis(1),
         ..GemOptions::locking_by(mix.rubies[number])
     };
     let (judge, mix) = (Arc::clone(judge), mix.clone());
