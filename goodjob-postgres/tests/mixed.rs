@@ -14,7 +14,7 @@ use goodjob_postgres::LockStrategy;
 use goodjob_testkit::gem::GemStrategy::{Advisory, Hybrid, SkipLocked};
 
 use crate::judge::{Pair, Side};
-use crate::mix::{Kill, Mix, Report, Rows};
+use crate::mix::{Loss, Mix, Report, Rows};
 
 /// No job ran twice, none was lost, and nothing is left of anybody.
 fn assert_each_ran_once(report: &Report) {
@@ -90,12 +90,12 @@ fn with_kills(rubies: &[goodjob_testkit::gem::GemStrategy]) -> Mix {
     Mix { longest, kills: Some(every), ..Mix::of(LockStrategy::Hybrid, rubies) }
 }
 
+/// Every job is over, with a success, and nobody owns one.
 fn assert_nothing_is_lost(report: &Report) {
     assert!(report.kills.len() > 2, "{:?}", report.kills);
     let rows = &report.rows;
-    let lost = (rows.unfinished, rows.with_error, rows.without_success);
-    assert_eq!(lost, (0, 0, 0), "{rows:?}");
-    assert_eq!((rows.owned, rows.processes, rows.open_runs), (0, 0, 0), "{rows:?}");
+    assert_eq!((rows.unfinished, rows.without_success), (0, 0), "{rows:?}");
+    assert_eq!((rows.owned, rows.processes), (0, 0), "{rows:?}");
 }
 
 /// The row excludes where a lock is gone.
@@ -103,7 +103,8 @@ fn assert_nothing_is_lost(report: &Report) {
 async fn sessions_that_die_cost_nothing_where_all_are_hybrid() {
     let report = mix::run("kills, hybrid", &with_kills(&[Hybrid, Hybrid, Hybrid])).await;
     assert!(report.overlaps().is_empty(), "{:?}", report.overlaps());
-    assert_eq!(report.rows.succeeded_twice, 0);
+    let rows = &report.rows;
+    assert_eq!((rows.succeeded_twice, rows.with_error, rows.open_runs), (0, 0, 0), "{rows:?}");
     assert_nothing_is_lost(&report);
 }
 
@@ -113,18 +114,25 @@ async fn sessions_that_die_cost_nothing_where_all_are_hybrid() {
 async fn sessions_that_die_beside_advisory_lose_no_job() {
     let report = mix::run("kills, advisory", &with_kills(&[Advisory, Hybrid, Advisory])).await;
     for pair in &report.pairs {
-        assert!(was_unlocked(pair, &report.kills), "{pair:?}: {:?}", report.kills);
+        assert!(was_unlocked(pair, &report), "{pair:?}: {:?} {:?}", report.kills, report.told);
     }
-    assert!(report.rows.succeeded_twice <= report.pairs.len() as i64, "{report:?}");
+    // A thread of Ruby's goes on with what it had loaded before its session ended, and writes over the
+    // run of whoever came then: that run stays open, or the end of the job is marked as interrupted.
+    let (rows, pairs) = (&report.rows, report.pairs.len() as i64);
+    assert!(rows.succeeded_twice <= pairs, "{report:?}");
+    assert!(rows.open_runs + rows.with_error <= pairs, "{report:?}");
     assert_nothing_is_lost(&report);
 }
 
-/// Whether one of the two had its session ended while it had the job: from its claim on, which comes a
+/// Whether one of the two had lost its session while it had the job: from its claim on, which comes a
 /// moment before the body.
-fn was_unlocked(pair: &Pair, kills: &[Kill]) -> bool {
+fn was_unlocked(pair: &Pair, report: &Report) -> bool {
     let moment = Duration::from_millis(500);
-    let hit = |kill: &Kill, side, since| {
-        kill.victim == side && kill.at + moment > since && kill.at < pair.at
+    let hit = |loss: &Loss, side, since| {
+        loss.victim == side && loss.at + moment > since && loss.at < pair.at
     };
-    kills.iter().any(|kill| hit(kill, pair.runner, pair.since) || hit(kill, pair.newcomer, pair.at))
+    let losses = report.kills.iter().chain(&report.told);
+    losses
+        .into_iter()
+        .any(|loss| hit(loss, pair.runner, pair.since) || hit(loss, pair.newcomer, pair.at))
 }

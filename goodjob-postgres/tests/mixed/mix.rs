@@ -1,17 +1,19 @@
 //! Workers of both kinds on one set of tables, a load for them, and what the rows say afterwards.
 
 use std::num::NonZeroUsize;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use goodjob_core::{
-    Arguments, Backoff, BareContext, Handler, Handlers, JobError, NewJob, Options, Policy, Retry,
-    Running,
+    Arguments, Backoff, BareContext, Handler, Handlers, Health, JobError, LockState, NewJob,
+    Options, Policy, Retry, Running, Store,
 };
 use goodjob_postgres::LockStrategy;
 use goodjob_testkit::gem::{GemOptions, GemSession, GemStrategy, Performed, RubyError};
 use goodjob_testkit::{Database, GemWorker, Harness, Schema, eventually};
 use sqlx::PgPool;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
 use crate::judge::{Judge, Pair, Side};
@@ -43,9 +45,9 @@ impl Mix {
     }
 }
 
-/// A kill of all sessions that hold locks for a worker.
+/// A worker has lost the sessions that hold its locks: they were killed, or it says so itself.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Kill {
+pub(crate) struct Loss {
     pub(crate) victim: Side,
     pub(crate) at: Instant,
 }
@@ -55,7 +57,9 @@ pub(crate) struct Kill {
 pub(crate) struct Report {
     /// Runs of jobs that ran more than once.
     pub(crate) pairs: Vec<Pair>,
-    pub(crate) kills: Vec<Kill>,
+    pub(crate) kills: Vec<Loss>,
+    /// What our workers say themselves: on a busy machine sessions are given up for being slow, too.
+    pub(crate) told: Vec<Loss>,
     /// Bodies that failed.
     pub(crate) failures: usize,
     pub(crate) ours: usize,
@@ -171,6 +175,11 @@ pub(crate) async fn run(name: &str, mix: &Mix) -> Report {
     for number in 0..CAPSULES {
         capsules.push(capsule(&database, &judge, mix, number).await);
     }
+    let told = Arc::new(Mutex::new(Vec::new()));
+    let mut telling = JoinSet::new();
+    for (number, capsule) in capsules.iter().enumerate() {
+        telling.spawn(tell(capsule.store().locks(), Side::Ours(number), Arc::clone(&told)));
+    }
     let mut rubies = Vec::new();
     for number in 0..mix.rubies.len() {
         rubies.push(ruby(&database, &judge, mix, number).await);
@@ -200,6 +209,7 @@ pub(crate) async fn run(name: &str, mix: &Mix) -> Report {
     }
     until_open(&pool, 0, jobs).await;
     let took = begun.elapsed();
+    telling.shutdown().await;
     for capsule in capsules {
         capsule.stop().await;
     }
@@ -209,6 +219,7 @@ pub(crate) async fn run(name: &str, mix: &Mix) -> Report {
     let report = Report {
         pairs: judge.pairs(),
         kills,
+        told: std::mem::take(&mut told.lock().unwrap()),
         failures: judge.failures(),
         ours: judge.count(|side| matches!(side, Side::Ours(_))),
         rubys: judge.count(|side| matches!(side, Side::Ruby(_))),
@@ -216,12 +227,13 @@ pub(crate) async fn run(name: &str, mix: &Mix) -> Report {
     };
     println!(
         "{name}: {jobs} jobs in {took:.1?}; runs: ours {}, Ruby's {}; overlaps {}, lost {}, kills {}, \
-         failures {}, errors in Ruby {errors}; {:?}",
+         lock sessions lost by our own account {}, failures {}, errors in Ruby {errors}; {:?}",
         report.ours,
         report.rubys,
         report.overlaps().len(),
         report.rows.unfinished + report.rows.without_success,
         report.kills.len(),
+        report.told.len(),
         report.failures,
         report.rows,
     );
@@ -241,6 +253,15 @@ async fn until_open(pool: &PgPool, most: i64, jobs: usize) {
     .await;
 }
 
+/// Notes when a worker of ours says that it has lost its lock session.
+async fn tell(mut locks: watch::Receiver<LockState>, side: Side, told: Arc<Mutex<Vec<Loss>>>) {
+    while locks.changed().await.is_ok() {
+        if locks.borrow_and_update().health != Health::Confirmed {
+            told.lock().unwrap().push(Loss { victim: side, at: Instant::now() });
+        }
+    }
+}
+
 /// Ends the sessions of one worker after the other, without an end of its own.
 async fn kill(
     pool: &PgPool,
@@ -248,7 +269,7 @@ async fn kill(
     capsules: &[Harness],
     rubies: &[GemWorker],
     every: Duration,
-    kills: &mut Vec<Kill>,
+    kills: &mut Vec<Loss>,
 ) {
     let mut pace = interval(every);
     pace.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -273,7 +294,7 @@ async fn kill(
         .await
         .unwrap();
         if ended > 0 {
-            kills.push(Kill { victim, at });
+            kills.push(Loss { victim, at });
         }
     }
 }
