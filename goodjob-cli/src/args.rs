@@ -1,9 +1,13 @@
 //! The command line, as typed.
 
+mod cleanup;
 mod enqueue;
+mod jobs;
 mod setting_flags;
 
+pub(crate) use cleanup::CleanupArgs;
 pub(crate) use enqueue::{ArgumentsJson, EnqueueArgs};
+pub(crate) use jobs::{Choice, JobsCommand, ListArgs};
 pub(crate) use setting_flags::{GlobalSettings, WorkerSettings};
 
 use std::path::PathBuf;
@@ -65,9 +69,15 @@ pub(crate) enum Command {
     /// Store a job
     #[command(after_help = enqueue::HELP)]
     Enqueue(EnqueueArgs),
+    /// Find jobs, and retry, discard, reschedule or delete them
+    #[command(subcommand)]
+    Jobs(JobsCommand),
     /// Show queues, processes and jobs that nobody takes
     #[command(after_help = "Example, for a container's health check: goodjob status --check")]
     Status(StatusArgs),
+    /// Delete finished jobs that are old enough
+    #[command(visible_alias = "cleanup_preserved_jobs", after_help = cleanup::HELP)]
+    CleanupPreservedJobs(CleanupArgs),
     /// See slow and quick jobs share a worker without waiting for each other
     #[cfg(feature = "demo")]
     #[command(after_help = DEMO_HELP)]

@@ -1,5 +1,6 @@
 //! One file per command.
 
+mod cleanup;
 mod completions;
 mod config;
 #[cfg(feature = "demo")]
@@ -7,6 +8,7 @@ mod demo;
 mod doctor;
 mod enqueue;
 mod exec;
+mod jobs;
 mod migrate;
 mod start;
 mod status;
@@ -32,6 +34,8 @@ pub(crate) async fn run(
         Command::Demo(args) => demo::demo(&args, workplace).await,
         Command::Doctor => doctor::doctor(workplace).await,
         Command::Enqueue(args) => enqueue::enqueue(&args, workplace).await,
+        Command::Jobs(command) => jobs::jobs(command, workplace).await,
+        Command::CleanupPreservedJobs(args) => cleanup::cleanup(&args, workplace).await,
         Command::Status(args) => status::status(&args, workplace).await,
         Command::Exec(args) => exec::exec(&args, workplace, handlers).await,
         Command::Config(ConfigCommand::Show(typed)) => config::show(&typed, workplace, &handlers),

@@ -2,6 +2,7 @@
 
 use goodjob_core::{EnqueueError, StoreError};
 use goodjob_postgres::ConnectError;
+use goodjob_postgres::jobs::FilterError;
 
 use crate::settings::Problems;
 use crate::signals::Interrupt;
@@ -14,7 +15,8 @@ pub mod exit {
     pub const FAILED: u8 = 1;
     /// The command line is wrong.
     pub const USAGE: u8 = 2;
-    /// `status --check`, `doctor` or `config check` found something.
+    /// `status --check`, `doctor` or `config check` found something, or a job that was named to
+    /// `jobs retry` and its like was not in the state for it.
     pub const CHECK: u8 = 3;
     /// The shutdown timeout cut jobs off. They are put back and run again elsewhere.
     pub const CUT_OFF: u8 = 4;
@@ -48,6 +50,9 @@ pub(crate) enum CliError {
     Database(#[from] sqlx::Error),
     #[error("the job was not stored: {0}")]
     Enqueue(#[from] EnqueueError),
+    /// The command line can be read, and asks for what cannot be.
+    #[error("{0}")]
+    Usage(String),
     /// The text says what a check found.
     #[error("{0}")]
     Check(String),
@@ -70,13 +75,19 @@ impl CliError {
             Self::Database(sqlx::Error::Io(_) | sqlx::Error::PoolTimedOut) => exit::UNAVAILABLE,
             Self::Database(_) => exit::FAILED,
             // What a job cannot be was typed.
-            Self::Enqueue(_) => exit::USAGE,
+            Self::Enqueue(_) | Self::Usage(_) => exit::USAGE,
             Self::Check(_) => exit::CHECK,
             Self::CutOff(_) => exit::CUT_OFF,
             Self::Interrupted(Interrupt::Sigint) => exit::SIGINT,
             Self::Interrupted(Interrupt::Sigterm) => exit::SIGTERM,
             Self::Failed(_) => exit::FAILED,
         }
+    }
+}
+
+impl From<FilterError> for CliError {
+    fn from(error: FilterError) -> Self {
+        Self::Usage(error.to_string())
     }
 }
 

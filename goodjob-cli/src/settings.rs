@@ -20,7 +20,7 @@ use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
 use std::time::Duration;
 
-use goodjob_core::{Config, Pools, Shutdown, Unhandled};
+use goodjob_core::{Cleanup, Config, Pools, Preserve, Shutdown, Unhandled};
 use goodjob_postgres::{PgOptions, TableNames};
 
 use crate::environment::Environment;
@@ -45,6 +45,8 @@ pub(crate) struct Settings {
     pub(crate) idle_timeout: Option<Duration>,
     pub(crate) max_interruptions: u32,
     pub(crate) unhandled: Unhandled,
+    pub(crate) preserve: Preserve,
+    pub(crate) cleanup: Cleanup,
     pub(crate) cancel_grace: Duration,
     pub(crate) log_format: LogFormat,
     /// By class.
@@ -105,6 +107,8 @@ impl Settings {
             max_cache: self.max_cache,
             max_interruptions: self.max_interruptions,
             unhandled: self.unhandled,
+            preserve: self.preserve,
+            cleanup: self.cleanup,
             cancel_grace: self.cancel_grace,
             ..Config::default()
         }

@@ -83,7 +83,7 @@ pub trait Store: Any + Send + Sync {
     async fn upcoming(&self, wanted: &Wanted, limit: usize) -> Result<Vec<Timestamp>, StoreError>;
 
     /// Deletes jobs that were over for longer than `keep` says, the oldest first and at most `limit`
-    /// of them, with their attempts; and batches likewise. To be repeated until nothing is left. Waits
+    /// of them, with their attempts; then batches likewise. To be repeated until nothing is left. Waits
     /// for nobody's row: two processes that clean up at once share the work.
     ///
     /// # Errors

@@ -16,7 +16,7 @@ const DEADLINE: Duration = Duration::from_secs(60);
 /// The longest age that is looked for, a thousand years: it leaves no calendar.
 const LONGEST_AGE: Duration = Duration::from_secs(1_000 * 365 * 24 * 60 * 60);
 
-/// Deletes at most `limit` jobs, and as many batches.
+/// Deletes at most `limit` jobs; and as many batches, once there are fewer jobs than that.
 pub(crate) async fn clean_up(
     pool: &PgPool,
     dialect: &Dialect,
@@ -24,18 +24,20 @@ pub(crate) async fn clean_up(
     limit: usize,
 ) -> Result<Cleaned, StoreError> {
     let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-    let jobs = sqlx::query_as(dialect.sql(sql::CLEAN_UP_JOBS))
+    let query = sqlx::query_as(dialect.sql(sql::CLEAN_UP_JOBS))
         .bind(seconds(keep))
         .bind(keep.keep_discarded)
         .bind(limit);
     let (jobs, executions) =
-        on(pool, DEADLINE, async |connection| jobs.fetch_one(connection).await).await?;
-    let batches = sqlx::query_scalar(dialect.sql(sql::CLEAN_UP_BATCHES))
+        on(pool, DEADLINE, async |connection| query.fetch_one(connection).await).await?;
+    if jobs >= limit {
+        return Ok(cleaned(jobs, executions, 0));
+    }
+    let query = sqlx::query_scalar(dialect.sql(sql::CLEAN_UP_BATCHES))
         .bind(seconds(keep))
         .bind(keep.keep_discarded)
         .bind(limit);
-    let batches =
-        on(pool, DEADLINE, async |connection| batches.fetch_one(connection).await).await?;
+    let batches = on(pool, DEADLINE, async |connection| query.fetch_one(connection).await).await?;
     Ok(cleaned(jobs, executions, batches))
 }
 

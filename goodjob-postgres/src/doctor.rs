@@ -2,12 +2,15 @@
 
 use std::time::Duration;
 
+use goodjob_core::ProcessId;
 use serde::Serialize;
 use sqlx::{Connection, PgConnection};
 
 use crate::error::ConnectError;
+use crate::fleet::Fleet;
 use crate::options::PgOptions;
 use crate::store::{PgStore, ServerRow};
+use crate::tables::HashFunction;
 use crate::{migrate, sql};
 
 /// The oldest server that is supported.
@@ -170,9 +173,84 @@ async fn tables(options: &PgOptions) -> Vec<Finding> {
             return vec![Finding::bad(Level::Fail, "tables", error.to_string(), "goodjob migrate")];
         }
     };
-    let findings = vec![Finding::ok("tables", "the tables are complete"), indexes(&store).await];
+    let findings = vec![
+        columns(&store),
+        indexes(&store).await,
+        hash_function(options),
+        fleet(&store).await,
+        pauses(&store).await,
+    ];
     store.close().await;
     findings
+}
+
+fn columns(store: &PgStore) -> Finding {
+    match store.columns().lock_type {
+        true => Finding::ok("tables", "the tables are complete"),
+        false => Finding::bad(
+            Level::Warn,
+            "tables",
+            "good_jobs.lock_type is missing, as before GoodJob 4.15: Ruby's workers lock by advisory alone",
+            "run the gem's update migrations",
+        ),
+    }
+}
+
+fn hash_function(options: &PgOptions) -> Finding {
+    const CHECK: &str = "lock keys";
+    let found = format!("locks have the keys of {}", options.hash_function);
+    match options.hash_function {
+        HashFunction::Md5 => Finding::ok(CHECK, found),
+        _ => Finding::bad(
+            Level::Warn,
+            CHECK,
+            found,
+            "Ruby's hybrid workers use md5 all the same and do not exclude its advisory ones; use md5",
+        ),
+    }
+}
+
+/// Whether the processes that are at work exclude each other, and a worker with these options too.
+async fn fleet(store: &PgStore) -> Finding {
+    const CHECK: &str = "fleet";
+    let strategy = store.options().lock_strategy;
+    let fleet = match Fleet::read(store.pool(), &store.dialect(), ProcessId::generate()).await {
+        Ok(fleet) => fleet,
+        Err(error) => {
+            return Finding::bad(Level::Fail, CHECK, error.to_string(), "see the server's log");
+        }
+    };
+    if let Some(conflict) = fleet.conflict_with(strategy) {
+        return Finding::bad(Level::Fail, CHECK, conflict, "set lock_strategy to hybrid");
+    }
+    match fleet.conflict_of_others() {
+        Some(conflict) => Finding::bad(
+            Level::Warn,
+            CHECK,
+            conflict,
+            "never let Ruby's advisory and skiplocked workers meet; hybrid stands between them",
+        ),
+        None => Finding::ok(
+            CHECK,
+            format!("a worker that locks by {strategy} is excluded by all others"),
+        ),
+    }
+}
+
+async fn pauses(store: &PgStore) -> Finding {
+    const CHECK: &str = "pauses";
+    let query = sqlx::query_scalar::<_, String>(store.sql(sql::PAUSES));
+    match query.fetch_optional(store.pool()).await {
+        Ok(None) => Finding::ok(CHECK, "what is paused can be read"),
+        Ok(Some(value)) => Finding::bad(
+            Level::Warn,
+            CHECK,
+            format!("the setting \"pauses\" is {value}"),
+            "expected an object of lists of texts: what is no list pauses nothing here, and stops \
+             Ruby's workers that heed pauses",
+        ),
+        Err(error) => Finding::bad(Level::Fail, CHECK, error.to_string(), "see the server's log"),
+    }
 }
 
 async fn indexes(store: &PgStore) -> Finding {

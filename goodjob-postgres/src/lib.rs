@@ -12,6 +12,7 @@
 //! | `fleet.rs` | whether the processes on these tables exclude each other |
 //! | `migrate.rs`, `schema.rs` | makes the tables; says what is missing |
 //! | `dialect.rs`, `tables.rs` | the statements under other table names, lock keys and older columns |
+//! | `jobs.rs` | finds jobs by filter, shows them, and acts on them for a person |
 //! | `inspect.rs`, `status.rs`, `doctor.rs` | reads for tools |
 //! | `sql/` | every statement, one a file, with a comment that says why |
 
@@ -23,6 +24,7 @@ mod enqueue;
 mod error;
 mod fleet;
 mod inspect;
+pub mod jobs;
 mod key;
 pub mod migrate;
 mod options;

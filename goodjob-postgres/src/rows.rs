@@ -79,12 +79,12 @@ pub(crate) fn execution(row: &PgRow) -> sqlx::Result<ExecutionRecord> {
 }
 
 /// An array of texts, which may be NULL and hold NULLs.
-fn texts(row: &PgRow, column: &str) -> sqlx::Result<Vec<String>> {
+pub(crate) fn texts(row: &PgRow, column: &str) -> sqlx::Result<Vec<String>> {
     let texts: Option<Vec<Option<String>>> = row.try_get(column)?;
     Ok(texts.unwrap_or_default().into_iter().flatten().collect())
 }
 
-fn moment(row: &PgRow, column: &str) -> sqlx::Result<Option<Timestamp>> {
+pub(crate) fn moment(row: &PgRow, column: &str) -> sqlx::Result<Option<Timestamp>> {
     Ok(row.try_get::<Option<Moment>, _>(column)?.map(|moment| moment.0))
 }
 
@@ -117,7 +117,7 @@ impl<'r> Decode<'r, Postgres> for Moment {
     }
 }
 
-fn event(row: &PgRow) -> sqlx::Result<Option<ErrorEvent>> {
+pub(crate) fn event(row: &PgRow) -> sqlx::Result<Option<ErrorEvent>> {
     Ok(row.try_get::<Option<i16>, _>("error_event")?.and_then(ErrorEvent::from_code))
 }
 

@@ -43,6 +43,15 @@ statements! {
     CLEAN_UP_JOBS = "clean_up_jobs";
     CLEAN_UP_BATCHES = "clean_up_batches";
     COUNT_OLD = "count_old";
+    JOBS_LIST = "jobs_matching" "jobs_list";
+    JOBS_COUNT = "jobs_matching" "jobs_count";
+    JOBS_NEXT = "jobs_matching" "jobs_next";
+    JOBS_SHOW = "jobs_matching" "jobs_show";
+    JOB_LOCKS = "job_locks";
+    RETRY_JOBS = "act_on" "act_retry" "act_notify";
+    RESCHEDULE_JOBS = "act_on" "act_reschedule" "act_notify";
+    DISCARD_JOBS = "act_on" "act_discard" "act_report";
+    DELETE_JOBS = "act_on" "act_delete" "act_report";
     COLUMNS = "columns";
     QUEUES = "queues";
     FINISHED = "finished";

@@ -40,6 +40,7 @@ pub struct PgStore {
 
 struct Inner {
     options: PgOptions,
+    columns: Columns,
     dialect: Dialect,
     pool: PgPool,
     locks: watch::Sender<LockState>,
@@ -96,7 +97,7 @@ impl PgStore {
         let (signals, _) = broadcast::channel(SIGNALS);
         let locks = watch::Sender::default();
         let (hearing, sessions) = (watch::Sender::default(), Mutex::default());
-        let inner = Inner { options, dialect, pool, locks, signals, hearing, sessions };
+        let inner = Inner { options, columns, dialect, pool, locks, signals, hearing, sessions };
         Self { inner: Arc::new(inner) }
     }
 
@@ -185,6 +186,11 @@ impl PgStore {
     #[must_use]
     pub fn options(&self) -> &PgOptions {
         &self.inner.options
+    }
+
+    /// What the tables have; for a store that never looked, what they should have.
+    pub(crate) fn columns(&self) -> Columns {
+        self.inner.columns
     }
 
     /// A statement as this database wants it.

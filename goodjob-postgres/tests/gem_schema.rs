@@ -15,10 +15,14 @@ mod enqueue;
 mod faults;
 #[path = "postgres/fence.rs"]
 mod fence;
+#[path = "postgres/fleet.rs"]
+mod fleet;
 #[path = "postgres/idle.rs"]
 mod idle;
 #[path = "postgres/locks.rs"]
 mod locks;
+#[path = "postgres/pauses.rs"]
+mod pauses;
 #[path = "postgres/proxy.rs"]
 mod proxy;
 #[path = "postgres/regressions.rs"]

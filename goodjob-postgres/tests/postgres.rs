@@ -14,6 +14,8 @@ mod enqueue;
 mod faults;
 #[path = "postgres/fence.rs"]
 mod fence;
+#[path = "postgres/fleet.rs"]
+mod fleet;
 #[path = "postgres/idle.rs"]
 mod idle;
 #[path = "postgres/locks.rs"]
@@ -22,6 +24,8 @@ mod locks;
 mod migrations;
 #[path = "postgres/old_schema.rs"]
 mod old_schema;
+#[path = "postgres/pauses.rs"]
+mod pauses;
 #[path = "postgres/proxy.rs"]
 mod proxy;
 #[path = "postgres/regressions.rs"]

@@ -6,6 +6,7 @@
 //! | [`Database`] | a migrated database for one test, which fails it when something is left behind |
 //! | [`Schema`] | which tables it has: goodjob's, or those of a Rails application, new or old |
 //! | [`Harness`] | a worker in a test: enqueue, and await how jobs end |
+//! | [`gem`] | a stand-in for a process of Ruby's GoodJob, to test beside |
 //! | [`Runs`] | what job bodies really did, and whether two runs of a job overlapped |
 //! | [`conformance`] | what every store has to do, as tests for your own backend |
 //! | [`eventually()`] | waits for a condition, and says what was there instead |
@@ -14,6 +15,7 @@ pub mod cluster;
 pub mod conformance;
 mod database;
 mod eventually;
+pub mod gem;
 mod harness;
 mod leaks;
 mod runs;
@@ -21,6 +23,7 @@ mod schema;
 
 pub use database::Database;
 pub use eventually::{Sight, eventually};
+pub use gem::GemWorker;
 pub use harness::Harness;
 pub use runs::Runs;
 pub use schema::Schema;

@@ -4,7 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use goodjob_core::{
-    Arguments, Backoff, BareContext, Context, Handler, JobResult, Policy, Retry, Run, Running,
+    Arguments, Backoff, BareContext, Context, Handler, JobResult, Policy, Preserve, Retry, Run,
+    Running,
 };
 
 use super::command::Command;
@@ -63,10 +64,12 @@ impl HandlerSettings {
         let mut problems = Problems::of(class);
         let retry = self.retry(&mut problems);
         let limit = self.limit(&mut problems);
+        let preserve = self.preserve(&mut problems);
         self.refuse_misplaced_keys(&mut problems);
         let work = self.work(limit, &mut problems);
         let policy = Policy::new().retry_on_any(retry);
         let policy = limit.into_iter().fold(policy, Policy::timeout);
+        let policy = preserve.into_iter().fold(policy, Policy::preserve);
         problems.or(work.map(|work| Handler { policy, run: work.into_run() }))
     }
 
@@ -140,6 +143,19 @@ impl HandlerSettings {
         limit
     }
 
+    fn preserve(&self, problems: &mut Problems) -> Option<Preserve> {
+        match self.preserve.as_deref().map(str::trim)? {
+            "always" => Some(Preserve::Always),
+            "never" => Some(Preserve::Never),
+            "on_unhandled_error" => Some(Preserve::OnUnhandledError),
+            other => {
+                const WORDS: &str = "\"always\", \"never\" or \"on_unhandled_error\"";
+                problems.add("preserve", format_args!("found {other:?}, expected {WORDS}"));
+                None
+            }
+        }
+    }
+
     /// A key that has no effect is a misunderstanding, and with `secret` a dangerous one.
     fn refuse_misplaced_keys(&self, problems: &mut Problems) {
         let of_command = [
@@ -204,6 +220,24 @@ mod tests {
         assert_eq!(waits(command(3, "polynomial")), [3, 18]);
         assert_eq!(waits(command(2, "1m")), [60]);
         assert!(waits(command(1, "1m")).is_empty());
+    }
+
+    #[test]
+    fn a_class_may_say_which_of_its_jobs_are_kept() {
+        let kept = |word: Value| {
+            let settings = json!({"command": ["true"], "preserve": word});
+            build(settings).map(|handler| handler.policy.preserved())
+        };
+        assert_eq!(kept(Value::Null).unwrap(), None);
+        assert_eq!(kept(json!("always")).unwrap(), Some(Preserve::Always));
+        assert_eq!(kept(json!("never")).unwrap(), Some(Preserve::Never));
+        assert_eq!(kept(json!("on_unhandled_error")).unwrap(), Some(Preserve::OnUnhandledError));
+        assert_eq!(
+            kept(json!("sometimes")).unwrap_err().problems(),
+            [
+                r#"jobs."MailJob".preserve: found "sometimes", expected "always", "never" or "on_unhandled_error""#
+            ]
+        );
     }
 
     #[test]

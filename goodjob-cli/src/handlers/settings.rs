@@ -25,6 +25,7 @@ pub struct HandlerSettings {
     pub(super) timeout: Option<Span>,
     pub(super) attempts: Option<u32>,
     pub(super) wait: Option<Span>,
+    pub(super) preserve: Option<String>,
 
     pub(super) cwd: Option<PathBuf>,
     pub(super) env: Option<BTreeMap<String, Hidden>>,

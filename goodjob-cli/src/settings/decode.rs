@@ -4,7 +4,9 @@ use std::num::NonZeroUsize;
 use std::str::FromStr;
 use std::time::Duration;
 
-use goodjob_core::{Pools, Shutdown, Unhandled};
+use goodjob_core::{
+    DEFAULT_CLEANUP_INTERVAL, DEFAULT_CLEANUP_INTERVAL_JOBS, Pools, Preserve, Shutdown, Unhandled,
+};
 use goodjob_postgres::{DequeueOrder, HashFunction, LockStrategy, TableNames};
 
 use super::LogFormat;
@@ -108,6 +110,47 @@ pub(super) fn boolean(text: &str) -> Decoded<bool> {
 
 pub(super) fn unhandled(text: &str) -> Decoded<Unhandled> {
     Ok(if boolean(text)? { Unhandled::RetryAtOnce } else { Unhandled::Discard })
+}
+
+pub(super) fn preserve(text: &str) -> Decoded<Preserve> {
+    match (text.trim(), boolean(text)) {
+        ("on_unhandled_error", _) => Ok(Preserve::OnUnhandledError),
+        (_, Ok(true)) => Ok(Preserve::Always),
+        (_, Ok(false)) => Ok(Preserve::Never),
+        _ => Err(Unfit::Expected("true, false or on_unhandled_error")),
+    }
+}
+
+pub(super) fn retention(text: &str) -> Decoded<Duration> {
+    const EXPECTED: &str = "a time such as 1209600 or 14d";
+    match seconds(text, EXPECTED)? {
+        Seconds::Of(span) => Ok(span),
+        Seconds::Off => Err(Unfit::Expected(EXPECTED)),
+    }
+}
+
+/// As the gem reads it: nothing and `true` are the default, and -1 is always.
+pub(super) fn cleanup_interval_jobs(text: &str) -> Decoded<Option<u64>> {
+    const EXPECTED: &str = "a whole number such as 1000, false for never, or -1 for always";
+    Ok(match text.trim() {
+        "" | "true" => Some(DEFAULT_CLEANUP_INTERVAL_JOBS),
+        "false" | "off" => None,
+        "-1" => Some(0),
+        text => Some(number(text, EXPECTED)?).filter(|jobs| *jobs > 0),
+    })
+}
+
+/// As [`cleanup_interval_jobs`].
+pub(super) fn cleanup_interval(text: &str) -> Decoded<Option<Duration>> {
+    const EXPECTED: &str = "a time such as 600 or 10m, false for never, or -1 for always";
+    Ok(match text.trim() {
+        "" | "true" => Some(DEFAULT_CLEANUP_INTERVAL),
+        "-1" => Some(Duration::ZERO),
+        text => match seconds(text, EXPECTED)? {
+            Seconds::Off => None,
+            Seconds::Of(span) => Some(span).filter(|span| !span.is_zero()),
+        },
+    })
 }
 
 pub(super) fn log_format(text: &str) -> Decoded<LogFormat> {

@@ -25,6 +25,8 @@ pub(crate) enum Flag {
     Everywhere(&'static str),
     /// At the commands that run jobs.
     Worker(&'static str),
+    /// At `cleanup-preserved-jobs`, which words its own help.
+    Cleanup(&'static str),
     /// Nowhere: it is for the file and the environment.
     None,
 }
@@ -38,7 +40,7 @@ impl Key {
     /// The flag without its dashes.
     pub(crate) fn long(&self) -> Option<&'static str> {
         match self.flag {
-            Flag::Everywhere(long) | Flag::Worker(long) => Some(long),
+            Flag::Everywhere(long) | Flag::Worker(long) | Flag::Cleanup(long) => Some(long),
             Flag::None => None,
         }
     }
@@ -204,6 +206,48 @@ pub(crate) const KEYS: &[Key] = &[
         meaning: "Whether a job is run again at once after an error that no rule of its own matches",
     },
     Key {
+        name: "preserve_job_records",
+        flag: Flag::None,
+        variables: &["GOOD_JOB_PRESERVE_JOB_RECORDS"],
+        default: Some("true"),
+        value: "WHICH",
+        meaning: "Which finished jobs keep their rows: true (all), false (none) or on_unhandled_error",
+    },
+    Key {
+        name: "cleanup_preserved_jobs_before_seconds_ago",
+        flag: Flag::Cleanup("before-seconds-ago"),
+        variables: &["GOOD_JOB_CLEANUP_PRESERVED_JOBS_BEFORE_SECONDS_AGO"],
+        default: Some("1209600"),
+        value: "SECONDS",
+        meaning: "Seconds that the rows of a finished job are kept",
+    },
+    Key {
+        name: "cleanup_discarded_jobs",
+        flag: Flag::Cleanup("include-discarded"),
+        variables: &["GOOD_JOB_CLEANUP_DISCARDED_JOBS"],
+        default: Some("true"),
+        value: "BOOLEAN",
+        meaning: "Whether jobs that ended with an error are cleaned up too",
+    },
+    Key {
+        name: "cleanup_interval_jobs",
+        flag: Flag::None,
+        variables: &["GOOD_JOB_CLEANUP_INTERVAL_JOBS"],
+        default: Some("1000"),
+        value: "NUMBER",
+        meaning: "Jobs that a pool runs between clean-ups; 0 or false never cleans up for this \
+                  reason, -1 always",
+    },
+    Key {
+        name: "cleanup_interval_seconds",
+        flag: Flag::None,
+        variables: &["GOOD_JOB_CLEANUP_INTERVAL_SECONDS"],
+        default: Some("600"),
+        value: "SECONDS",
+        meaning: "Seconds between clean-ups, while jobs are run; 0 or false never cleans up for this \
+                  reason, -1 always",
+    },
+    Key {
         name: "cancel_grace",
         flag: Flag::None,
         variables: &["GOOD_JOB_CANCEL_GRACE"],
@@ -226,10 +270,6 @@ pub(crate) const KEYS: &[Key] = &[
 /// nobody believes them to work.
 pub(crate) const GEM_ONLY: &[&str] = &[
     "GOOD_JOB_ADVISORY_LOCK_HEARTBEAT",
-    "GOOD_JOB_CLEANUP_DISCARDED_JOBS",
-    "GOOD_JOB_CLEANUP_INTERVAL_JOBS",
-    "GOOD_JOB_CLEANUP_INTERVAL_SECONDS",
-    "GOOD_JOB_CLEANUP_PRESERVED_JOBS_BEFORE_SECONDS_AGO",
     "GOOD_JOB_CRON",
     "GOOD_JOB_CRON_GRACEFUL_RESTART_PERIOD",
     "GOOD_JOB_ENABLE_CRON",

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use goodjob_core::{Cleanup, Retention};
 use goodjob_postgres::{PgOptions, TableNames};
 
 use super::decode::{self, Unfit};
@@ -48,6 +49,8 @@ impl<'a> Reader<'a> {
         let idle_timeout = self.read("idle_timeout", decode::idle_timeout);
         let max_interruptions = self.read("max_interruptions", decode::count);
         let unhandled = self.read("retry_on_unhandled_error", decode::unhandled);
+        let preserve = self.read("preserve_job_records", decode::preserve);
+        let cleanup = self.cleanup();
         let cancel_grace = self.read("cancel_grace", decode::span);
         let log_format = self.read("log_format", decode::log_format);
         let jobs = self.jobs();
@@ -62,11 +65,23 @@ impl<'a> Reader<'a> {
             idle_timeout: idle_timeout?,
             max_interruptions: max_interruptions?,
             unhandled: unhandled?,
+            preserve: preserve?,
+            cleanup: cleanup?,
             cancel_grace: cancel_grace?,
             log_format: log_format?,
             jobs,
             jobs_file: self.layers.path().to_owned(),
         })
+    }
+
+    /// When finished jobs are deleted, and which.
+    fn cleanup(&mut self) -> Option<Cleanup> {
+        let age = self.read("cleanup_preserved_jobs_before_seconds_ago", decode::retention);
+        let discarded = self.read("cleanup_discarded_jobs", decode::boolean);
+        let interval_jobs = self.read("cleanup_interval_jobs", decode::cleanup_interval_jobs);
+        let interval = self.read("cleanup_interval_seconds", decode::cleanup_interval);
+        let retention = Retention { age: age?, keep_discarded: !discarded? };
+        Some(Cleanup { retention, interval_jobs: interval_jobs?, interval: interval? })
     }
 
     fn read<T>(

@@ -1,7 +1,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use goodjob_core::{Config, Shutdown, Unhandled};
+use goodjob_core::{Config, Preserve, Retention, Shutdown, Unhandled};
 use goodjob_postgres::LockStrategy;
 use proptest::prelude::*;
 
@@ -112,6 +112,58 @@ fn sentinels_become_what_they_mean() {
         settings(&[], &[], "retry_on_unhandled_error = true").unhandled,
         Unhandled::RetryAtOnce
     );
+}
+
+#[test]
+fn what_is_kept_is_read_in_the_gems_words() {
+    let preserve =
+        |text: &str| settings(&[], &[("GOOD_JOB_PRESERVE_JOB_RECORDS", text)], "").preserve;
+    assert_eq!(preserve("true"), Preserve::Always);
+    assert_eq!(preserve("false"), Preserve::Never);
+    assert_eq!(preserve("on_unhandled_error"), Preserve::OnUnhandledError);
+    assert_eq!(settings(&[], &[], "preserve_job_records = false").preserve, Preserve::Never);
+
+    let kept = settings(
+        &[],
+        &[("GOOD_JOB_CLEANUP_DISCARDED_JOBS", "false")],
+        "cleanup_preserved_jobs_before_seconds_ago = \"2d\"",
+    );
+    let two_days = Duration::from_secs(2 * 24 * 60 * 60);
+    assert_eq!(kept.cleanup.retention, Retention { age: two_days, keep_discarded: true });
+    let found = problems(
+        &[("cleanup_preserved_jobs_before_seconds_ago", "-1")],
+        &[("GOOD_JOB_PRESERVE_JOB_RECORDS", "on_error"), ("GOOD_JOB_CLEANUP_INTERVAL_JOBS", "-2")],
+        "cleanup_interval_seconds = \"often\"",
+    );
+    assert_eq!(
+        found,
+        [
+            "GOOD_JOB_PRESERVE_JOB_RECORDS: found \"on_error\", \
+             expected true, false or on_unhandled_error",
+            "--before-seconds-ago: found \"-1\", expected a time such as 1209600 or 14d",
+            "GOOD_JOB_CLEANUP_INTERVAL_JOBS: found \"-2\", \
+             expected a whole number such as 1000, false for never, or -1 for always",
+            "goodjob.toml, cleanup_interval_seconds: found \"often\", \
+             expected a time such as 600 or 10m, false for never, or -1 for always",
+        ]
+    );
+}
+
+#[test]
+fn clean_ups_come_always_never_or_at_intervals() {
+    let intervals = |value: &str| {
+        let toml = format!("cleanup_interval_jobs = {value}\ncleanup_interval_seconds = {value}");
+        let cleanup = settings(&[], &[], &toml).cleanup;
+        (cleanup.interval_jobs, cleanup.interval.map(|interval| interval.as_secs()))
+    };
+    for never in ["0", "false", "\"off\""] {
+        assert_eq!(intervals(never), (None, None), "{never}");
+    }
+    assert_eq!(intervals("-1"), (Some(0), Some(0)));
+    assert_eq!(intervals("50"), (Some(50), Some(50)));
+    for default in ["true", "\"\""] {
+        assert_eq!(intervals(default), (Some(1_000), Some(600)), "{default}");
+    }
 }
 
 #[test]

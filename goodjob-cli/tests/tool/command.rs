@@ -20,7 +20,7 @@ pub(crate) struct Ended {
     pub(crate) err: String,
 }
 
-pub(crate) fn goodjob<const N: usize>(args: [&str; N]) -> Goodjob {
+pub(crate) fn goodjob<'a>(args: impl IntoIterator<Item = &'a str>) -> Goodjob {
     let directory = TempDir::new().unwrap();
     let mut command = Command::new(env!("CARGO_BIN_EXE_goodjob"));
     command.args(args).current_dir(directory.path()).env_clear();

@@ -2,12 +2,19 @@ use crate::command::goodjob;
 
 #[test]
 fn every_command_explains_itself_with_an_example() {
-    let commands: [&[&str]; 10] = [
+    let commands: [&[&str]; 17] = [
         &["start"],
         &["migrate"],
         &["doctor"],
         &["enqueue"],
         &["status"],
+        &["jobs", "list"],
+        &["jobs", "show"],
+        &["jobs", "retry"],
+        &["jobs", "discard"],
+        &["jobs", "reschedule"],
+        &["jobs", "delete"],
+        &["cleanup-preserved-jobs"],
         &["exec"],
         &["config", "show"],
         &["config", "check"],

@@ -71,11 +71,17 @@ pub(crate) struct Worker {
 
 impl Worker {
     pub(crate) fn start(args: &str, url: &str) -> Self {
+        Self::start_with(args, url, &[])
+    }
+
+    /// With more of an environment than the database.
+    pub(crate) fn start_with(args: &str, url: &str, variables: &[(&str, &str)]) -> Self {
         let mut child = Command::new(std::env::current_exe().unwrap())
             .args(["--exact", "worker::be_a_worker", "--nocapture"])
             .env_clear()
             .env(ARGS, args)
             .env("DATABASE_URL", url)
+            .envs(variables.iter().copied())
             .stdout(Stdio::null())
             .stderr(Stdio::piped())
             .spawn()

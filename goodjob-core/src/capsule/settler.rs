@@ -280,8 +280,7 @@ fn report(ended: &[(Token, Settlement)], settled: &[Settled]) {
                     Fate::PutBack { .. } => "put back",
                     Fate::Discard { .. } => "discarded",
                 };
-                let kept = !settlement.deletes();
-                tracing::debug!(job = %token.job, execution = %token.execution, fate, kept, "settled");
+                tracing::debug!(job = %token.job, execution = %token.execution, fate, "settled");
             }
             Settled::Blocked => tracing::debug!(job = %token.job, "somebody else holds the row"),
             Settled::Fenced => tracing::warn!(

@@ -52,6 +52,7 @@ pub(crate) struct Rigged {
     calls: watch::Sender<Vec<Call>>,
     claims: watch::Sender<Way>,
     settles: watch::Sender<Way>,
+    clean_ups: watch::Sender<Way>,
     others: watch::Sender<Way>,
     refused: Mutex<Option<Refusal>>,
 }
@@ -63,6 +64,7 @@ impl Rigged {
             calls: watch::Sender::default(),
             claims: watch::Sender::default(),
             settles: watch::Sender::default(),
+            clean_ups: watch::Sender::default(),
             others: watch::Sender::default(),
             refused: Mutex::default(),
         }
@@ -77,7 +79,11 @@ impl Rigged {
         self.settles.send_replace(way);
     }
 
-    /// All that is neither claim nor settle nor release.
+    pub(crate) fn clean_ups(&self, way: Way) {
+        self.clean_ups.send_replace(way);
+    }
+
+    /// All that is neither claim nor settle nor release nor clean-up.
     pub(crate) fn others(&self, way: Way) {
         self.others.send_replace(way);
     }
@@ -85,6 +91,7 @@ impl Rigged {
     pub(crate) fn all(&self, way: Way) {
         self.claims(way);
         self.settles(way);
+        self.clean_ups(way);
         self.others(way);
     }
 
@@ -132,7 +139,8 @@ impl Rigged {
         match kind {
             Kind::Claim => &self.claims,
             Kind::Settle | Kind::Release => &self.settles,
-            Kind::Upcoming | Kind::CleanUp | Kind::Beat | Kind::Leave => &self.others,
+            Kind::CleanUp => &self.clean_ups,
+            Kind::Upcoming | Kind::Beat | Kind::Leave => &self.others,
         }
     }
 }

@@ -1,5 +1,5 @@
 -- Deletes finished batches that are old enough, as clean_up_jobs.sql does with jobs. One with a discarded
--- job is kept for as long as that.
+-- job is kept for as long as that. No index serves it, so it runs only when few old jobs are left.
 WITH old AS MATERIALIZED (
   SELECT id FROM good_job_batches
   WHERE finished_at <= now() - make_interval(secs => $1::float8)

@@ -115,12 +115,13 @@ async fn a_caller_that_goes_away_leaves_no_lock_behind_a_written_outcome() {
         tokio::task::yield_now().await;
         caller.abort();
         let _ = caller.await;
-        // Whether it came to be written or not: telling it again makes sure.
-        // As long as the first statement is at it, the row is blocked.
-        eventually("the outcome is written", secs(5), async || {
-            match mine.settle(&[(token, success())]).await.unwrap()[..] {
-                [Settled::Written] => Ok(()),
-                ref other => Err(format!("{other:?}")),
+        // Whether it came to be written or not: telling it again makes sure, once the statement that
+        // nobody awaits has let go of the row.
+        eventually("the outcome", secs(5), async || {
+            match mine.settle(&[(token, success())]).await.unwrap()[0] {
+                Settled::Written => Ok(()),
+                Settled::Blocked => Err("blocked"),
+                other => panic!("{other:?}"),
             }
         })
         .await;

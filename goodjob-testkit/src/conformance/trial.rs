@@ -226,11 +226,12 @@ pub(super) fn assert_near(what: &str, found: Option<Timestamp>, expected: Timest
     assert!(near(found, expected), "{what}: found {found}, expected about {expected}");
 }
 
-/// An envelope without the time at which it was enqueued, which a store renews at a retry.
+/// An envelope without its times, which a store renews at a retry.
 pub(super) fn timeless(payload: &Payload) -> Value {
     let mut value = payload.clone().into_value();
     if let Value::Object(map) = &mut value {
         map.remove("enqueued_at");
+        map.remove("scheduled_at");
     }
     value
 }

@@ -1,0 +1,16 @@
+//! What a person does about jobs, against a real server.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+#[path = "actions/bulk.rs"]
+mod bulk;
+#[path = "actions/busy.rs"]
+mod busy;
+#[path = "actions/finding.rs"]
+mod finding;
+#[path = "actions/plant.rs"]
+mod plant;
+#[path = "actions/showing.rs"]
+mod showing;
+#[path = "actions/writes.rs"]
+mod writes;

@@ -1,0 +1,96 @@
+//! What is paused is left alone, whatever the setting holds.
+
+use goodjob_core::{
+    Arguments, Job, JobId, NewJob, Options, ProcessRecord, QueueSelector, Store, Wanted,
+};
+use goodjob_postgres::{LockStrategy, PgStore};
+use serde_json::{Value, json};
+
+use crate::engine::Echo;
+
+async fn pause(store: &PgStore, value: &Value) {
+    sqlx::query(
+        "INSERT INTO good_job_settings (created_at, updated_at, key, value) VALUES (now(), now(), 'pauses', $1)
+         ON CONFLICT (key) DO UPDATE SET value = EXCLUDED.value",
+    )
+    .bind(value)
+    .execute(store.pool())
+    .await
+    .unwrap();
+}
+
+async fn enqueue(store: &PgStore, class: &str, options: Options) -> JobId {
+    let job = NewJob::of_class(class, Arguments::default(), options).unwrap();
+    store.insert(std::slice::from_ref(&job)).await.unwrap();
+    job.id
+}
+
+/// What a claim takes now; given back at once.
+async fn claimable(store: &PgStore, queues: &QueueSelector) -> Vec<JobId> {
+    let classes = vec![Echo::CLASS.to_owned(), "OtherJob".to_owned()];
+    let wanted = Wanted { queues: queues.clone(), classes };
+    let claims = store.claim(&wanted, 10).await.unwrap();
+    let tokens: Vec<_> = claims.taken.iter().map(|claim| claim.token).collect();
+    store.release(&tokens).await.unwrap();
+    let mut ids: Vec<_> = claims.taken.iter().map(|claim| claim.job.id).collect();
+    ids.sort();
+    ids
+}
+
+#[tokio::test]
+async fn queues_classes_and_labels_are_paused_for_every_way_to_claim() {
+    for strategy in [LockStrategy::Hybrid, LockStrategy::Advisory, LockStrategy::SkipLocked] {
+        let database = crate::database().await;
+        let mut options = database.options();
+        options.lock_strategy = strategy;
+        let store = PgStore::connect(options).await.unwrap();
+        let process = ProcessRecord::new("pauses");
+        store.beat(&process).await.unwrap();
+        let plain = enqueue(&store, Echo::CLASS, Options::new()).await;
+        let mice = enqueue(&store, Echo::CLASS, Options::new().queue("mice")).await;
+        let other = enqueue(&store, "OtherJob", Options::new()).await;
+        let labelled = enqueue(&store, Echo::CLASS, Options::new().label("a").label("b")).await;
+        let nowhere = enqueue(&store, Echo::CLASS, Options::new()).await;
+        sqlx::query("UPDATE good_jobs SET queue_name = NULL WHERE id = $1")
+            .bind(nowhere.as_uuid())
+            .execute(store.pool())
+            .await
+            .unwrap();
+        let all = [plain, mice, other, labelled, nowhere];
+        for (pauses, paused) in [
+            (json!({}), vec![]),
+            (json!({"queues": ["mice"]}), vec![mice]),
+            (json!({"job_classes": ["OtherJob"]}), vec![other]),
+            (json!({"labels": ["b", "c"]}), vec![labelled]),
+            (
+                json!({"queues": ["mice", "x"], "job_classes": ["OtherJob"], "labels": ["a"]}),
+                vec![mice, other, labelled],
+            ),
+            // What the gem fails on, and what would pause everything for it.
+            (json!({"queues": "mice", "labels": {"a": 1}, "job_classes": null}), vec![]),
+            (json!({"queues": [null, 7, ["mice"], "mice"]}), vec![mice]),
+            (json!("mice"), vec![]),
+            (json!(null), vec![]),
+            (json!([["mice"]]), vec![]),
+        ] {
+            pause(&store, &pauses).await;
+            let mut expected: Vec<_> = all.into_iter().filter(|id| !paused.contains(id)).collect();
+            expected.sort();
+            let found = claimable(&store, &QueueSelector::All).await;
+            assert_eq!(found, expected, "{strategy}: {pauses}");
+        }
+        pause(&store, &json!({"queues": ["mice"]})).await;
+        let names = vec!["mice".to_owned(), "default".to_owned()];
+        for (queues, count) in [
+            (QueueSelector::Only(names.clone()), 3),
+            (QueueSelector::InOrder(names), 3),
+            (QueueSelector::Except(vec!["none".to_owned()]), 4),
+            (QueueSelector::Only(vec!["mice".to_owned()]), 0),
+        ] {
+            let found = claimable(&store, &queues).await;
+            assert!(!found.contains(&mice) && found.len() == count, "{strategy}: {queues}");
+        }
+        store.leave(&process).await.unwrap();
+        store.close().await;
+    }
+}

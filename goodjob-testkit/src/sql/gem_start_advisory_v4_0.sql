@@ -1,0 +1,6 @@
+-- As `gem_start_advisory.sql`, on tables without `lock_type` (wire contract 3.7).
+UPDATE good_jobs
+SET performed_at = $2::timestamptz, updated_at = $2::timestamptz, executions_count = $3::integer,
+    error = COALESCE($4::text, error), error_event = CASE WHEN $4::text IS NULL THEN error_event ELSE 0 END,
+    locked_by_id = $5::uuid, locked_at = $2::timestamptz
+WHERE id = $1::uuid;
