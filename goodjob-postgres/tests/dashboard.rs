@@ -9,4 +9,5 @@ mod process;
 #[path = "dashboard/rows.rs"]
 mod rows;
 #[path = "lifecycle/ruby.rs"]
+#[allow(dead_code, reason = "shared with facts.rs, which uses the rest")]
 mod ruby;

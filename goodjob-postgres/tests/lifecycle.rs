@@ -16,6 +16,7 @@ mod outcomes;
 #[path = "lifecycle/rows.rs"]
 mod rows;
 #[path = "lifecycle/ruby.rs"]
+#[allow(dead_code, reason = "shared with facts.rs, which uses the rest")]
 mod ruby;
 #[path = "lifecycle/unobserved.rs"]
 mod unobserved;

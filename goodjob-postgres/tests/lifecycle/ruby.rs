@@ -64,6 +64,12 @@ impl RubyJob {
         self.id.into()
     }
 
+    /// Stores it and tells nobody.
+    pub(crate) async fn quietly(self, pool: &PgPool) -> JobId {
+        self.insert(&mut *pool.acquire().await.unwrap()).await;
+        self.id.into()
+    }
+
     /// Stores it with an attempt that has begun when the job says, in a process that is no more.
     pub(crate) async fn vanished(self, pool: &PgPool, process: Uuid) -> JobId {
         let mut tx = pool.begin().await.unwrap();
