@@ -64,6 +64,21 @@ impl RubyJob {
         self.id.into()
     }
 
+    /// Stores it, unless another process has enqueued the same tick of cron: the gem swallows that.
+    pub(crate) async fn try_enqueue(self, pool: &PgPool) -> Option<JobId> {
+        let mut connection = pool.acquire().await.unwrap();
+        match self.try_insert(&mut connection).await {
+            Ok(()) => {}
+            Err(error) => {
+                let of_the_index = error.as_database_error().unwrap();
+                assert!(of_the_index.is_unique_violation(), "{error}");
+                return None;
+            }
+        }
+        self.notify(&mut connection).await;
+        Some(self.id.into())
+    }
+
     /// Stores it and tells nobody.
     pub(crate) async fn quietly(self, pool: &PgPool) -> JobId {
         self.insert(&mut *pool.acquire().await.unwrap()).await;
@@ -91,13 +106,17 @@ impl RubyJob {
     }
 
     async fn insert(&self, connection: &mut PgConnection) {
+        self.try_insert(connection).await.unwrap();
+    }
+
+    async fn try_insert(&self, connection: &mut PgConnection) -> sqlx::Result<()> {
         sqlx::query(
             "INSERT INTO good_jobs SELECT * FROM jsonb_populate_record(NULL::good_jobs, $1)",
         )
         .bind(&self.columns)
         .execute(connection)
         .await
-        .unwrap();
+        .map(drop)
     }
 
     async fn notify(&self, connection: &mut PgConnection) {
