@@ -65,7 +65,11 @@ impl Scene {
 
     /// A job that is being run, by whoever took it.
     pub(crate) async fn held(&self) -> JobId {
-        let id = self.enqueue("HeldJob").await;
+        self.held_as("HeldJob").await
+    }
+
+    pub(crate) async fn held_as(&self, class: &str) -> JobId {
+        let id = self.enqueue(class).await;
         self.arrival().await;
         id
     }
@@ -180,7 +184,7 @@ impl Scene {
     }
 }
 
-/// The classes of the page of outcomes, `QuickJob`, `HeldJob`, and two that wait for a retry.
+/// The classes of the page of outcomes, one that is quick, and those that wait at the gate or for a retry.
 fn handlers(gate: &Gate, runs: &Runs) -> Handlers {
     let mut handlers = jobs::all();
     let logged = runs.clone();

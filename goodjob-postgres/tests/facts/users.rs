@@ -113,16 +113,16 @@ async fn fact_38_a_forced_discard_during_our_run_is_kept() {
     assert_eq!((job.error.as_deref(), job.error_event), (Some(error), Some(ErrorEvent::Discarded)));
     assert_eq!(job.finished_at, scene.worker.attempts(id).await[0].finished_at);
 
-    // The same, and then the attempt asks for a retry.
-    let id = scene.held().await;
+    // An attempt that wants to be retried does not bring its job back.
+    let id = scene.held_as("HeldRetryJob").await;
     scene.change(FORCE_DISCARD, id).await;
     let at = scene.job(id).await.finished_at;
-    let token = "UPDATE good_jobs SET scheduled_at = now() - interval '1 day' WHERE id = $1";
-    scene.change(token, id).await;
-    scene.worker.capsule().shutdown(goodjob_core::Shutdown::Now).await;
+    scene.gate.open();
+    scene.attempted(id).await;
     let job = scene.job(id).await;
-    assert_eq!(job.finished_at, at, "cut off and put back, and over all the same");
-    assert_eq!(job.state(Timestamp::MAX_UTC), JobState::Discarded);
+    assert_eq!((job.finished_at, job.state(Timestamp::MAX_UTC)), (at, JobState::Discarded));
+    scene.searched().await;
+    assert_eq!(scene.worker.attempts(id).await.len(), 1);
     scene.end().await;
 }
 

@@ -2,13 +2,15 @@
 //! to it; and rows that have to stay, stay.
 
 use goodjob_core::{Inspect, JobState, Preserve, Timestamp};
+use goodjob_postgres::jobs::Acted;
 use goodjob_testkit::{Database, Harness, Schema, eventually};
 use serde_json::{Value, json};
 use sqlx::PgPool;
 use uuid::Uuid;
 
+use crate::differences::Comparison;
 use crate::jobs;
-use crate::rows::stored;
+use crate::rows::{changed, gem_outcome, in_the_form_of, stored};
 use crate::ruby::{Rails, RubyJob};
 
 const CARRIED: [&str; 9] = [
@@ -95,4 +97,36 @@ async fn without_preservation_nothing_stays_but_a_row_of_cron() {
     assert_eq!(worker.attempts(cron).await.len(), 2);
     worker.stop().await;
     pool.close().await;
+}
+
+/// What `goodjob jobs retry` leaves is what the dashboard's button leaves (wire contract 6.1).
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_job_that_a_person_retries() {
+    for rails in [Rails::V6_1, Rails::V7_1] {
+        let database = Database::with_schema(Schema::GEM).await;
+        let pool = database.pool().await;
+        let worker = Harness::start(&database, jobs::all()).await;
+        let job = RubyJob::new(rails, "UnhandledJob", json!([]));
+        let id = job.column("queue_name", "q").key("queue_name", "q").enqueue(&pool).await;
+        worker.finished(id).await;
+        worker.stop().await;
+        let store = database.store().await;
+        assert_eq!(store.retry(id).await.unwrap(), Acted::Done);
+        let gem = changed(
+            gem_outcome("UnhandledJob"),
+            &[
+                ("/job/finished_at", Value::Null),
+                ("/job/performed_at", Value::Null),
+                ("/job/error_event", json!(3)),
+                ("/job/serialized_params/executions", json!(1)),
+                ("/job/serialized_params/provider_job_id", json!("<uuid>")),
+            ],
+        );
+        let mut comparison = Comparison::default();
+        let gem = in_the_form_of(rails, gem);
+        comparison.rows("by a person", rails, &gem, &stored(&pool, id).await);
+        comparison.assert_nothing_unexpected();
+        store.close().await;
+        pool.close().await;
+    }
 }
