@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use goodjob_core::{Capsule, Config, Drained, Handlers, Notifier, Store};
-use goodjob_postgres::{PgOptions, PgStore};
+use goodjob_postgres::{LockStrategy, PgOptions, PgStore};
 use tracing::{info, warn};
 
 use super::Workplace;
@@ -78,6 +78,18 @@ fn announce(
         warn!(
             "this worker knows no job class and will run nothing: list some in goodjob.toml, \
              or run your own program built on goodjob-cli"
+        );
+    }
+    let other = match database.lock_strategy {
+        LockStrategy::Hybrid => None,
+        LockStrategy::Advisory => Some(LockStrategy::SkipLocked),
+        LockStrategy::SkipLocked => Some(LockStrategy::Advisory),
+    };
+    if let Some(other) = other {
+        warn!(
+            "this worker locks by {}: a Ruby worker that locks by {other} would run the same jobs at the \
+             same time; hybrid is safe beside both",
+            database.lock_strategy
         );
     }
     if settings.poll_interval.is_none() && !database.listen_notify {

@@ -171,6 +171,47 @@ async fn an_idle_worker_ends_when_it_is_told_to() {
     assert!(ended.err.contains("idle: taking no new jobs"), "{ended:?}");
 }
 
+/// Under a prefix and in a schema that does not exist yet, every command finds the tables.
+#[tokio::test(flavor = "multi_thread")]
+async fn every_command_works_on_tables_with_other_names() {
+    let database = Database::empty().await;
+    let url = database.url();
+    let call = |args: &[&str]| {
+        goodjob(args.iter().copied())
+            .env("DATABASE_URL", &url)
+            .env("GOOD_JOB_SCHEMA", "jobs")
+            .env("GOOD_JOB_TABLE_PREFIX", "acme_")
+            .run()
+    };
+    let pending = call(&["migrate", "--check"]).with(3);
+    assert!(pending.err.contains("migrations are pending"), "{pending:?}");
+    let announced = call(&["migrate", "--dry-run", "--json"]).with(0);
+    for added in
+        ["schema jobs", "acme_goodjob_migrations", "acme_good_jobs", "index_acme_goodjob_lanes"]
+    {
+        assert!(announced.out.contains(added), "{added}: {announced:?}");
+    }
+    assert!(call(&["migrate", "--sql"]).with(0).out.contains("\"jobs\".acme_good_jobs"));
+    call(&["migrate", "--quiet"]).with(0);
+    assert!(call(&["migrate", "--check", "--quiet"]).with(0).out.contains("nothing to do"));
+    call(&["doctor", "--quiet"]).with(0);
+
+    let id = call(&["--json", "enqueue", "SleepJob", "--args", "{\"seconds\": 0}"]).with(0).json();
+    let id = id["id"].as_str().unwrap().to_owned();
+    assert_eq!(call(&["status", "--json"]).with(0).json()["queues"][0]["queued"], 1);
+    run(&database, "start --once --schema jobs --table-prefix acme_").with(0);
+    let shown = call(&["jobs", "show", &id, "--json"]).with(0);
+    assert!(shown.out.contains("succeeded"), "{shown:?}");
+    call(&["cleanup-preserved-jobs", "--before-seconds-ago", "0", "--quiet"]).with(0);
+    call(&["jobs", "show", &id]).with(1);
+
+    let wrong =
+        goodjob(["status", "--table-prefix", "No!"]).env("DATABASE_URL", &url).run().with(2);
+    assert!(wrong.err.contains("table prefix: found \"No!\", expected"), "{wrong:?}");
+    let elsewhere = goodjob(["status"]).env("DATABASE_URL", &url).run().with(78);
+    assert!(elsewhere.err.contains("tables are missing"), "{elsewhere:?}");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_worker_of_unmigrated_tables_says_what_to_run() {
     let database = Database::empty().await;
