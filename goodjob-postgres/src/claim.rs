@@ -3,6 +3,7 @@
 use goodjob_core::{Claim, Claims, ProcessId, QueueSelector, Wanted};
 use sqlx::PgConnection;
 use sqlx::Row;
+use uuid::Uuid;
 
 use crate::dialect::Dialect;
 use crate::options::{DequeueOrder, LockStrategy, PgOptions};
@@ -17,6 +18,16 @@ pub(crate) enum Suspects {
     Only,
 }
 
+/// What a claim looks for.
+#[derive(Debug)]
+pub(crate) struct Search<'a> {
+    pub(crate) wanted: &'a Wanted,
+    pub(crate) max: usize,
+    pub(crate) suspects: Suspects,
+    /// Jobs that this process has in hand. They are passed over.
+    pub(crate) known: &'a [Uuid],
+}
+
 /// Claims on `lock_session`, which will hold the advisory locks.
 pub(crate) async fn claim(
     lock_session: &mut PgConnection,
@@ -24,10 +35,9 @@ pub(crate) async fn claim(
     dialect: &Dialect,
     process: ProcessId,
     session: &str,
-    wanted: &Wanted,
-    max: usize,
-    suspects: Suspects,
+    search: &Search<'_>,
 ) -> sqlx::Result<Claims> {
+    let Search { wanted, max, suspects, known } = *search;
     let strategy = options.lock_strategy;
     let (mode, names) = selection(&wanted.queues);
     let max = i64::try_from(max).unwrap_or(i64::MAX);
@@ -39,7 +49,8 @@ pub(crate) async fn claim(
         .bind(process.as_uuid())
         .bind(strategy.code())
         .bind(session)
-        .bind(suspects == Suspects::Only);
+        .bind(suspects == Suspects::Only)
+        .bind(known);
     let query = if strategy == LockStrategy::Advisory { query.bind(mode) } else { query };
     let rows = query.fetch_all(lock_session).await?;
 

@@ -67,7 +67,8 @@ impl Payload {
         self.0.get("arguments")?.as_array().map(|values| Arguments::from_stored(values.clone()))
     }
 
-    /// How many attempts have ended and were written back. 0 when the key is missing or no count.
+    /// How many attempts have ended and were written back. 0 when the key is missing or no count; at
+    /// most 2,147,483,647, since the gem's dashboard casts it to Postgres' `integer`, and fails beyond.
     #[must_use]
     pub fn executions(&self) -> u32 {
         count(self.0.get("executions"))
@@ -83,10 +84,10 @@ impl Payload {
     /// counts, and the provider's id, which Active Job knows from the first retry on.
     pub fn count_retry(&mut self, rule: Option<&str>) {
         self.requeue();
-        let executions = self.executions().saturating_add(1);
+        let executions = (self.executions() + 1).min(MAX_COUNT);
         self.0.insert("executions".to_owned(), executions.into());
         if let Some(rule) = rule {
-            let times = self.exception_executions(rule).saturating_add(1);
+            let times = (self.exception_executions(rule) + 1).min(MAX_COUNT);
             let counts = self.0.entry("exception_executions").or_insert_with(|| json!({}));
             if !counts.is_object() {
                 *counts = json!({});
@@ -127,8 +128,12 @@ pub(super) fn iso8601(at: Timestamp) -> String {
     at.format("%Y-%m-%dT%H:%M:%S%.9fZ").to_string()
 }
 
+/// The largest count that is read or written: that of Postgres' `integer`.
+const MAX_COUNT: u32 = i32::MAX.unsigned_abs();
+
 fn count(value: Option<&Value>) -> u32 {
-    value.and_then(Value::as_u64).and_then(|n| u32::try_from(n).ok()).unwrap_or(0)
+    let count = value.and_then(Value::as_u64).unwrap_or(0);
+    u32::try_from(count).map_or(MAX_COUNT, |count| count.min(MAX_COUNT))
 }
 
 #[cfg(test)]
@@ -199,5 +204,10 @@ mod tests {
             assert_eq!((payload.executions(), payload.exception_executions("[A]")), (1, 1));
         }
         assert_eq!(Payload::from_value(json!({"executions": -1})).executions(), 0);
+        for large in [2_147_483_647_u64, 3_000_000_000, u64::MAX] {
+            let mut payload = Payload::from_value(json!({"executions": large}));
+            payload.count_retry(Some("[A]"));
+            assert_eq!(payload.get("executions"), Some(&json!(i32::MAX)), "{large}");
+        }
     }
 }

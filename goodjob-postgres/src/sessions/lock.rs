@@ -18,7 +18,7 @@ use uuid::Uuid;
 use super::{
     Common, DEADLINE, FIRST_PAUSE, LockCommand, Reply, connect, end_predecessor, jittered, within,
 };
-use crate::claim::Suspects;
+use crate::claim::{Search, Suspects};
 use crate::error::{is_down_for_everyone, is_fatal, store_error};
 use crate::options::LockStrategy;
 use crate::settle::{release, tokens};
@@ -181,12 +181,19 @@ impl LockSession {
         suspects: Suspects,
     ) -> sqlx::Result<Claims> {
         let Live { connection, secret } = live;
+        let known = self.known();
         let Common { options, dialect, process, .. } = &self.common;
-        let claiming =
-            claim::claim(connection, options, dialect, *process, secret, wanted, max, suspects);
+        let search = Search { wanted, max, suspects, known: &known };
+        let claiming = claim::claim(connection, options, dialect, *process, secret, &search);
         let found = within(DEADLINE, claiming).await?;
         self.held.extend(found.taken.iter().map(|claim| claim.token));
         Ok(found)
+    }
+
+    /// The jobs that this process has in hand, with or without their lock.
+    fn known(&self) -> Vec<Uuid> {
+        let lost = Arc::clone(&self.common.locks.borrow().lost);
+        self.held.iter().chain(lost.iter()).map(|token| token.job.as_uuid()).collect()
     }
 
     /// Answers a claim. If whoever asked is gone, the jobs are given back un-run.
@@ -295,12 +302,9 @@ impl LockSession {
         // Locks taken before a statement was cancelled stay held, and one whose answer could not be read
         // was committed.
         self.audit(live).await?;
-        let lost = Arc::clone(&self.common.locks.borrow().lost);
-        let known: Vec<Uuid> =
-            self.held.iter().chain(lost.iter()).map(|token| token.job.as_uuid()).collect();
         let query = sqlx::query_as(self.common.dialect.sql(sql::SWEEP))
             .bind(self.common.process.as_uuid())
-            .bind(known);
+            .bind(self.known());
         let (released, _): (i64, i64) =
             within(DEADLINE, query.fetch_one(&mut live.connection)).await?;
         self.sweeps -= 1;

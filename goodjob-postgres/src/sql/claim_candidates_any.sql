@@ -1,11 +1,13 @@
 -- Head of a claim, for every queue: due, unowned rows in order, row-locked without waiting. The row
 -- lock re-checks this predicate on the newest version of the row, so a stale snapshot takes nothing.
 -- `$3` more rows than wanted may be looked at; they are pulled only if an advisory lock is not to be had.
+-- `$9` are the jobs that this process has: if somebody takes it for dead and clears their owner, its own
+-- session finds their locks free, and would run them beside themselves.
 , candidate AS MATERIALIZED (
   SELECT id, performed_at AS before, locked_by_id IS NULL AS unowned
   FROM good_jobs
   WHERE finished_at IS NULL AND locked_by_id IS NULL AND scheduled_at <= now()
-    AND job_class = ANY($1::text[])
+    AND job_class = ANY($1::text[]) AND (performed_at IS NULL OR id <> ALL($9::uuid[]))
     AND CASE WHEN (SELECT something FROM paused)
              THEN (job_class = ANY((SELECT classes FROM paused)::text[])
                    OR queue_name = ANY((SELECT queues FROM paused)::text[])

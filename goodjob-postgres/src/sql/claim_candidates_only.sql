@@ -3,7 +3,7 @@
   SELECT id, performed_at AS before, locked_by_id IS NULL AS unowned
   FROM good_jobs
   WHERE finished_at IS NULL AND locked_by_id IS NULL AND scheduled_at <= now()
-    AND job_class = ANY($1::text[])
+    AND job_class = ANY($1::text[]) AND (performed_at IS NULL OR id <> ALL($9::uuid[]))
     AND CASE WHEN (SELECT something FROM paused)
              THEN (job_class = ANY((SELECT classes FROM paused)::text[])
                    OR queue_name = ANY((SELECT queues FROM paused)::text[])

@@ -9,7 +9,8 @@
 -- quotes it. Whoever ran beside a job that kills its process vanished with it: so that they are not
 -- given up together, those that vanished twice are taken by themselves, one at a time (`$8`), and passed
 -- over otherwise.
--- The attempt's copy of the envelope loses a count that is none: the gem's page of the job fails on it.
+-- The attempt's copy of the envelope loses a count that is none, and a job that is due since ever is due
+-- now: the gem's page of the job fails on the one, and on how long the attempt waited in the other.
 -- The outer join brings `contended` back even when nothing was taken. It counts the candidates without
 -- an owner whose lock was held all the same: somebody is just taking or ending them. After a full catch
 -- it stays 0, so that no further row is pulled for it.
@@ -53,7 +54,7 @@
               WHEN serialized_params->>'executions' ~ '^[0-9]+$' AND jsonb_typeof(serialized_params->'executions') = 'number'
                    THEN serialized_params
               ELSE serialized_params - 'executions' END,
-         COALESCE(scheduled_at, created_at), $5::uuid
+         CASE WHEN isfinite(scheduled_at) THEN scheduled_at ELSE performed_at END, $5::uuid
   FROM claimed
   RETURNING id, active_job_id
 ), contention AS (

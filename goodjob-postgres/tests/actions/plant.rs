@@ -29,7 +29,7 @@ pub(crate) async fn plant_with(pool: &PgPool, arguments: Value, change: &str) ->
     let payload = json!({
         "job_class": "PlantJob", "job_id": id, "provider_job_id": null, "queue_name": "default",
         "priority": 0, "arguments": arguments, "executions": 0, "exception_executions": {},
-        "locale": "de", "enqueued_at": "2026-01-01T00:00:00.000000000Z",
+        "locale": "de", "enqueued_at": "2026-01-01T00:00:00.000000000Z", "scheduled_at": null,
     });
     let mut tx = pool.begin().await.unwrap();
     sqlx::query(

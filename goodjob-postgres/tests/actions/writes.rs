@@ -131,7 +131,7 @@ async fn a_retry_writes_what_the_gem_writes_and_keeps_the_age() {
     assert_eq!((&after["finished_at"], &after["performed_at"]), (&Value::Null, &Value::Null));
     assert_eq!((&after["error"], &after["error_event"]), (&json!("E: x"), &json!(3)));
     let (old, new) = (&before["serialized_params"], &after["serialized_params"]);
-    assert_eq!(changed(old, new), ["enqueued_at", "executions", "provider_job_id"]);
+    assert_eq!(changed(old, new), ["enqueued_at", "executions", "provider_job_id", "scheduled_at"]);
     assert_eq!((&new["executions"], &new["provider_job_id"]), (&json!(1), &json!(id)));
     let enqueued_at = new["enqueued_at"].as_str().unwrap();
     assert_eq!(enqueued_at.len(), "2026-01-01T00:00:00.000000000Z".len(), "{enqueued_at}");

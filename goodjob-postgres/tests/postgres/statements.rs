@@ -74,7 +74,8 @@ async fn a_claim_walks_the_index_of_unowned_jobs() {
         [("CLAIM_ANY", "NULL"), ("CLAIM_ONLY", "'{q1}'"), ("CLAIM_EXCEPT", "'{q1}'")]
     {
         let plan =
-            plan_of(statement, &format!("'{{A}}', 5, 995, {queues}, {me}, 2, 's', false")).await;
+            plan_of(statement, &format!("'{{A}}', 5, 995, {queues}, {me}, 2, 's', false, '{{}}'"))
+                .await;
         assert_no_scan_of_a_table(&plan);
         let mut uses_one =
             vec!["index_good_jobs_for_candidate_dequeue_unlocked", "index_goodjob_lanes"];
@@ -85,10 +86,10 @@ async fn a_claim_walks_the_index_of_unowned_jobs() {
         }
         assert!(uses_one.iter().any(|index| plan.contains(index)), "{statement}\n{plan}");
     }
-    let parameters = format!("'{{A}}', 5, 995, NULL, {me}, 0, 's', false, 'any'");
+    let parameters = format!("'{{A}}', 5, 995, NULL, {me}, 0, 's', false, '{{}}', 'any'");
     assert_no_scan_of_a_table(&plan_of("CLAIM_ADVISORY", &parameters).await);
     // The order of a list is no index's order: the due rows of its queues are sorted.
-    let parameters = format!("'{{A}}', 5, 995, '{{q1,q2}}', {me}, 2, 's', false");
+    let parameters = format!("'{{A}}', 5, 995, '{{q1,q2}}', {me}, 2, 's', false, '{{}}'");
     assert_no_scan_of_a_table(&plan_of("CLAIM_IN_ORDER", &parameters).await);
 }
 
