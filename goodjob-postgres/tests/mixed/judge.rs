@@ -17,12 +17,12 @@ pub(crate) enum Side {
 }
 
 /// Two runs of one job.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Pair {
     pub(crate) runner: Side,
     pub(crate) newcomer: Side,
-    /// When the two claims were begun.
-    pub(crate) claims: [Instant; 2],
+    /// Whose claims of this job were begun when, of all its runs.
+    pub(crate) claims: Vec<(Side, Instant)>,
     /// When the newcomer's body began.
     pub(crate) at: Instant,
     /// The newcomer began before the runner had ended.
@@ -96,7 +96,7 @@ impl Judge {
                 pairs.extend(runs[..number].iter().map(|runner| Pair {
                     runner: runner.side,
                     newcomer: newcomer.side,
-                    claims: [runner.claimed, newcomer.claimed],
+                    claims: runs.iter().map(|run| (run.side, run.claimed)).collect(),
                     at: newcomer.since,
                     at_once: runner.until.is_none_or(|until| newcomer.since < until),
                 }));

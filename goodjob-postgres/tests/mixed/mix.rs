@@ -75,7 +75,7 @@ pub(crate) struct Report {
 impl Report {
     /// Runs of one job at the same time.
     pub(crate) fn overlaps(&self) -> Vec<Pair> {
-        self.pairs.iter().filter(|pair| pair.at_once).copied().collect()
+        self.pairs.iter().filter(|pair| pair.at_once).cloned().collect()
     }
 }
 
