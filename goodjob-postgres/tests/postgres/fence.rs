@@ -121,7 +121,7 @@ async fn a_caller_that_goes_away_leaves_no_lock_behind_a_written_outcome() {
             match mine.settle(&[(token, success())]).await.unwrap()[0] {
                 Settled::Written => Ok(()),
                 Settled::Blocked => Err("blocked"),
-                other => panic!("{other:?}"),
+                Settled::Fenced => panic!("fenced, though nobody took it over"),
             }
         })
         .await;

@@ -1,0 +1,138 @@
+//! goodjob and stand-ins for the gem drain one set of tables together. `GOODJOB_MIXED_JOBS` is the load of
+//! each mix.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+#[path = "mixed/judge.rs"]
+mod judge;
+#[path = "mixed/mix.rs"]
+mod mix;
+
+use std::time::Duration;
+
+use goodjob_postgres::LockStrategy;
+use goodjob_testkit::gem::GemStrategy::{Advisory, Hybrid, SkipLocked};
+
+use crate::judge::{Pair, Side};
+use crate::mix::{Loss, Mix, Report, Rows};
+
+/// No job ran twice, none was lost, and nothing is left of anybody.
+fn assert_each_ran_once(report: &Report) {
+    assert!(report.overlaps().is_empty(), "{:?}", report.overlaps());
+    let jobs = mix::jobs();
+    assert_eq!(report.ours + report.rubys, jobs + report.failures, "a run for each");
+    assert!(report.ours > 0 && report.rubys > 0, "both took part: {report:?}");
+    let expected = Rows {
+        jobs: jobs as i64,
+        unfinished: 0,
+        with_error: 0,
+        owned: 0,
+        processes: 0,
+        without_success: 0,
+        succeeded_twice: 0,
+        open_runs: 0,
+        retried_runs: report.failures as i64,
+        interrupted_runs: 0,
+    };
+    assert_eq!(report.rows, expected);
+}
+
+/// The mixes of wire contract 3.9 and 3.10 in which every pair excludes each other.
+macro_rules! safe {
+    ($($name:ident: $ours:ident with [$($ruby:ident),+];)+) => {
+        $(
+            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $name() {
+                let mix = Mix::of(LockStrategy::$ours, &[$($ruby),+]);
+                assert_each_ran_once(&mix::run(stringify!($name), &mix).await);
+            }
+        )+
+    };
+}
+
+safe! {
+    hybrid_beside_advisory: Hybrid with [Advisory, Advisory, Advisory];
+    hybrid_beside_skiplocked: Hybrid with [SkipLocked, SkipLocked, SkipLocked];
+    hybrid_beside_hybrid: Hybrid with [Hybrid, Hybrid, Hybrid];
+    hybrid_beside_advisory_and_hybrid: Hybrid with [Advisory, Hybrid, Advisory];
+    hybrid_beside_skiplocked_and_hybrid: Hybrid with [SkipLocked, Hybrid, SkipLocked];
+    advisory_beside_advisory: Advisory with [Advisory, Advisory, Advisory];
+    advisory_beside_hybrid: Advisory with [Hybrid, Hybrid, Hybrid];
+    skiplocked_beside_skiplocked: SkipLocked with [SkipLocked, SkipLocked, SkipLocked];
+    skiplocked_beside_hybrid: SkipLocked with [Hybrid, Hybrid, Hybrid];
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn jobs_that_fail_at_random_are_retried_by_whoever_comes() {
+    let mix = Mix { fails: 5, ..Mix::of(LockStrategy::Hybrid, &[Advisory, Hybrid, Advisory]) };
+    let report = mix::run("failing", &mix).await;
+    assert!(report.failures > 0);
+    assert_each_ran_once(&report);
+}
+
+/// H1 and H2 are the gem's: we are never one of the two. It shows, too, that overlaps are seen.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn where_the_gem_runs_jobs_twice_we_do_not() {
+    let longest = Duration::from_millis(10);
+    let mix = Mix { longest, ..Mix::of(LockStrategy::Hybrid, &[Advisory, SkipLocked, SkipLocked]) };
+    let report = mix::run("the hole", &mix).await;
+    assert!(!report.overlaps().is_empty(), "advisory and skiplocked do overlap");
+    let is_ruby = |side| matches!(side, Side::Ruby(_));
+    let ours = report.pairs.iter().filter(|pair| !is_ruby(pair.runner) || !is_ruby(pair.newcomer));
+    assert_eq!(ours.count(), 0, "{:?}", report.pairs);
+    assert!(report.ours > 0, "we took part");
+    let rows = &report.rows;
+    assert_eq!((rows.unfinished, rows.owned, rows.without_success), (0, 0, 0), "{rows:?}");
+}
+
+fn with_kills(rubies: &[goodjob_testkit::gem::GemStrategy]) -> Mix {
+    let (longest, every) = (Duration::from_millis(60), Duration::from_millis(250));
+    Mix { longest, kills: Some(every), ..Mix::of(LockStrategy::Hybrid, rubies) }
+}
+
+/// Every job is over, with a success, and nobody owns one.
+fn assert_nothing_is_lost(report: &Report) {
+    assert!(report.kills.len() > 2, "{:?}", report.kills);
+    let rows = &report.rows;
+    assert_eq!((rows.unfinished, rows.without_success), (0, 0), "{rows:?}");
+    assert_eq!((rows.owned, rows.processes), (0, 0), "{rows:?}");
+}
+
+/// The row excludes where a lock is gone.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn sessions_that_die_cost_nothing_where_all_are_hybrid() {
+    let report = mix::run("kills, hybrid", &with_kills(&[Hybrid, Hybrid, Hybrid])).await;
+    assert!(report.overlaps().is_empty(), "{:?}", report.overlaps());
+    let rows = &report.rows;
+    assert_eq!((rows.succeeded_twice, rows.with_error, rows.open_runs), (0, 0, 0), "{rows:?}");
+    assert_nothing_is_lost(&report);
+}
+
+/// An advisory worker takes what is not locked (F8 on our side, H5 on Ruby's): then one of the two has lost
+/// its lock before.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn sessions_that_die_beside_advisory_lose_no_job() {
+    let report = mix::run("kills, advisory", &with_kills(&[Advisory, Hybrid, Advisory])).await;
+    for pair in &report.pairs {
+        assert!(was_unlocked(pair, &report), "{pair:?}: {:?} {:?}", report.kills, report.told);
+    }
+    // A thread of Ruby's goes on with what it had loaded before its session ended, and writes over the
+    // run of whoever came then: that run stays open, or the end of the job is marked as interrupted.
+    let (rows, pairs) = (&report.rows, report.pairs.len() as i64);
+    assert!(rows.succeeded_twice <= pairs, "{report:?}");
+    assert!(rows.open_runs + rows.with_error <= pairs, "{report:?}");
+    assert_nothing_is_lost(&report);
+}
+
+/// Whether one of the two had lost its session while it had the job: from its claim on, which comes a
+/// moment before the body.
+fn was_unlocked(pair: &Pair, report: &Report) -> bool {
+    let moment = Duration::from_millis(500);
+    let hit = |loss: &Loss, side, since| {
+        loss.victim == side && loss.at + moment > since && loss.at < pair.at
+    };
+    let losses = report.kills.iter().chain(&report.told);
+    losses
+        .into_iter()
+        .any(|loss| hit(loss, pair.runner, pair.since) || hit(loss, pair.newcomer, pair.at))
+}
