@@ -17,6 +17,8 @@ mod families;
 #[path = "lifecycle/jobs.rs"]
 #[allow(dead_code, reason = "shared with lifecycle.rs, which uses the rest")]
 mod jobs;
+#[path = "facts/list.rs"]
+mod list;
 #[path = "facts/locks.rs"]
 mod locks;
 #[path = "facts/notices.rs"]

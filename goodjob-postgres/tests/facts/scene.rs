@@ -199,7 +199,17 @@ fn handlers(gate: &Gate, runs: &Runs) -> Handlers {
     });
     let later = Backoff::Constant(Duration::from_secs(60 * 60));
     let later = Policy::new().retry_on_any(Retry::attempts(9).wait(later).jitter(0.0));
-    jobs::add(&mut handlers, "RetryJob", later, |_, _| std::future::ready(Err("not now".into())));
+    jobs::add(&mut handlers, "RetryJob", later.clone(), |_, _| {
+        std::future::ready(Err("not now".into()))
+    });
+    let held = gate.clone();
+    jobs::add(&mut handlers, "HeldRetryJob", later, move |_, _| {
+        let gate = held.clone();
+        async move {
+            gate.pass().await;
+            Err("not now".into())
+        }
+    });
     handlers
 }
 

@@ -81,7 +81,7 @@ impl RubyJob {
 
     /// Stores it and tells nobody.
     pub(crate) async fn quietly(self, pool: &PgPool) -> JobId {
-        self.insert(&mut *pool.acquire().await.unwrap()).await;
+        self.insert(&mut pool.acquire().await.unwrap()).await;
         self.id.into()
     }
 
