@@ -9,6 +9,9 @@
 -- attempt: that is how an outcome whose commit was in doubt is told from one that was fenced off.
 -- To Active Job a retry is an enqueue: the envelope gets its times anew, in the form that it has them in
 -- (wire contract 2.2: since Rails 7.1 with nine digits and with `scheduled_at`).
+-- An attempt that another one has overtaken closes its own execution, as that one should have: a Ruby
+-- worker that had lost its lock before it started writes over the row without a look at who runs it (wire
+-- contract H4).
 -- `finished_at` set meanwhile is a forced discard: the job stays over, and its error stays unless the
 -- attempt brings one (wire contract 4.7). Unlocking is a statement of its own, after the commit.
 WITH ended AS MATERIALIZED (
@@ -64,6 +67,15 @@ WITH ended AS MATERIALIZED (
                            THEN ARRAY(SELECT jsonb_array_elements_text(d.backtrace)) END
   FROM ended d JOIN settled s ON s.execution_id = d.execution_id
   WHERE x.id = d.execution_id
+), overtaken AS (
+  UPDATE good_job_executions x SET
+    finished_at = now(), duration = make_interval(secs => d.seconds), error_event = 0, updated_at = now(),
+    error = 'GoodJob::InterruptedError: Interrupted after starting perform at '''
+            || to_char(d.performed_at, 'YYYY-MM-DD HH24:MI:SS') || ' UTC'''
+  FROM ended d JOIN good_jobs g ON g.id = d.id
+  WHERE x.id = d.execution_id AND x.finished_at IS NULL
+    AND (g.performed_at, g.executions_count) IS DISTINCT FROM (d.performed_at, d.executions_count)
+    AND d.execution_id NOT IN (SELECT execution_id FROM present_now)
 ), notices AS (
   SELECT pg_notify('good_job', jsonb_build_object('queue_name', queue_name, 'scheduled_at',
            to_char(date_trunc('milliseconds', scheduled_at), 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"'))::text) AS sent

@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use goodjob_core::{
-    Arguments, Claim, Fate, Inspect, NewJob, Options, ProcessRecord, Settled, Settlement, Store,
-    Wanted,
+    Arguments, Claim, ErrorEvent, Fate, Inspect, NewJob, Options, ProcessRecord, Settled,
+    Settlement, Store, Wanted,
 };
 use goodjob_postgres::{LockStrategy, PgStore};
 use goodjob_testkit::{Database, eventually};
@@ -37,6 +37,40 @@ async fn store(database: &Database, strategy: LockStrategy) -> (PgStore, Process
 async fn enqueue(store: &PgStore) {
     let job = NewJob::of_class("A", Arguments::default(), Options::new()).unwrap();
     store.insert(&[job]).await.unwrap();
+}
+
+/// A Ruby worker whose session died before its start writes over our row (H4). Nothing of ours stays open.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_attempt_that_was_written_over_closes_its_own_row() {
+    let database = crate::database().await;
+    let pool = database.pool().await;
+    let (mine, process) = store(&database, LockStrategy::Hybrid).await;
+    enqueue(&mine).await;
+    let claim = claim(&mine).await;
+    sqlx::raw_sql(
+        "INSERT INTO good_job_executions (created_at, updated_at, active_job_id, scheduled_at)
+         SELECT now(), now(), id, scheduled_at FROM good_jobs;
+         UPDATE good_jobs SET performed_at = now(), executions_count = 1, updated_at = now(),
+           locked_by_id = gen_random_uuid(), locked_at = now(), lock_type = 0",
+    )
+    .execute(&pool)
+    .await
+    .unwrap();
+    for time in ["first", "second"] {
+        let told = mine.settle(&[(claim.token, success())]).await.unwrap();
+        assert_eq!(told, [Settled::Fenced], "the {time} time");
+    }
+    let attempts = mine.executions(claim.job.id).await.unwrap();
+    let ours = attempts.iter().find(|attempt| attempt.id == claim.token.execution).unwrap();
+    assert_eq!(ours.error_event, Some(ErrorEvent::Interrupted), "{ours:?}");
+    assert!(ours.finished_at.is_some() && ours.duration == Some(success().duration), "{ours:?}");
+    let rubys = attempts.iter().find(|attempt| attempt.id != claim.token.execution).unwrap();
+    assert_eq!((rubys.finished_at, &rubys.error), (None, &None), "{rubys:?}");
+    let job = mine.job(claim.job.id).await.unwrap().unwrap();
+    assert_eq!((job.finished_at, job.error), (None, None), "Ruby runs it");
+    mine.leave(&process).await.unwrap();
+    mine.close().await;
+    pool.close().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
