@@ -142,7 +142,12 @@ impl Policy {
         name: &str,
         follow: Follow,
     ) -> Self {
-        self.rules.push(Rule { matches, key: format!("[{name}]"), follow });
+        let name = match &follow {
+            Follow::Retry(Retry { counted_as: Some(names), .. }) => names,
+            _ => name,
+        };
+        let key = format!("[{name}]");
+        self.rules.push(Rule { matches, key, follow });
         self
     }
 }
@@ -202,6 +207,7 @@ pub struct Retry {
     attempts: Option<u32>,
     wait: Backoff,
     jitter: f64,
+    counted_as: Option<String>,
 }
 
 impl Retry {
@@ -219,7 +225,7 @@ impl Retry {
     #[must_use]
     pub fn unlimited() -> Self {
         let wait = Backoff::Constant(Duration::from_secs(3));
-        Self { attempts: None, wait, jitter: Self::DEFAULT_JITTER }
+        Self { attempts: None, wait, jitter: Self::DEFAULT_JITTER, counted_as: None }
     }
 
     /// How the waits grow.
@@ -233,6 +239,22 @@ impl Retry {
     #[must_use]
     pub fn jitter(mut self, share: f64) -> Self {
         self.jitter = share;
+        self
+    }
+
+    /// Counts failures under the names of Ruby's `retry_on`, as it lists them: `Net::OpenTimeout`, or
+    /// `Net::OpenTimeout, Timeout::Error`. Then the attempts of both sides at one job are counted together.
+    /// By default they are counted under the path of the Rust type that the rule matches.
+    ///
+    /// ```
+    /// use goodjob_core::{Policy, Retry};
+    /// // Ruby: retry_on Billing::Declined, attempts: 5
+    /// let policy = Policy::new()
+    ///     .retry_on::<std::io::Error>(Retry::attempts(5).counted_as("Billing::Declined"));
+    /// ```
+    #[must_use]
+    pub fn counted_as(mut self, names: impl Into<String>) -> Self {
+        self.counted_as = Some(names.into());
         self
     }
 
@@ -313,6 +335,15 @@ mod tests {
             Decision::Retry { wait: Duration::from_secs(3), rule: Some("[StandardError]".into()) }
         );
         assert_eq!(decide(&Policy::new(), io(), 0), Decision::Unhandled);
+    }
+
+    #[test]
+    fn a_rule_counts_under_rubys_names_if_it_is_told_to() {
+        let retry = Retry::attempts(3).counted_as("Net::OpenTimeout, Timeout::Error");
+        let policy = Policy::new().retry_on::<io::Error>(retry);
+        let times = |key: &str| u32::from(key == "[Net::OpenTimeout, Timeout::Error]") * 2;
+        let third = policy.decide(&io::Error::other("x").into(), times, 0.0);
+        assert_eq!(third, Decision::Stop, "two of them were Ruby's");
     }
 
     #[test]

@@ -17,11 +17,13 @@ pub(crate) enum Side {
 }
 
 /// Two runs of one job.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Pair {
     pub(crate) runner: Side,
-    pub(crate) since: Instant,
     pub(crate) newcomer: Side,
+    /// Whose claims of this job were begun when, of all its runs.
+    pub(crate) claims: Vec<(Side, Instant)>,
+    /// When the newcomer's body began.
     pub(crate) at: Instant,
     /// The newcomer began before the runner had ended.
     pub(crate) at_once: bool,
@@ -40,6 +42,7 @@ struct Sight {
 #[derive(Clone, Copy, Debug)]
 struct Run {
     side: Side,
+    claimed: Instant,
     since: Instant,
     until: Option<Instant>,
 }
@@ -54,11 +57,11 @@ impl Judge {
         self.0.lock().unwrap()
     }
 
-    /// A body begins, and ends when what is returned is dropped: at its end, or cut off.
-    pub(crate) fn enter(self: &Arc<Self>, job: JobId, side: Side) -> Visit {
+    /// A body begins whose claim was begun at `claimed`, and ends when what is returned is dropped: at its end, or cut off.
+    pub(crate) fn enter(self: &Arc<Self>, job: JobId, side: Side, claimed: Instant) -> Visit {
         let mut sight = self.sight();
         let runs = sight.runs.entry(job).or_default();
-        runs.push(Run { side, since: Instant::now(), until: None });
+        runs.push(Run { side, claimed, since: Instant::now(), until: None });
         Visit { judge: Arc::clone(self), job, number: runs.len() - 1 }
     }
 
@@ -92,8 +95,8 @@ impl Judge {
             for (number, newcomer) in runs.iter().enumerate() {
                 pairs.extend(runs[..number].iter().map(|runner| Pair {
                     runner: runner.side,
-                    since: runner.since,
                     newcomer: newcomer.side,
+                    claims: runs.iter().map(|run| (run.side, run.claimed)).collect(),
                     at: newcomer.since,
                     at_once: runner.until.is_none_or(|until| newcomer.since < until),
                 }));

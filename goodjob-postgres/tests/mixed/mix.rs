@@ -21,6 +21,8 @@ use crate::judge::{Judge, Pair, Side};
 const CLASS: &str = "MixedJob";
 const POLL: Duration = Duration::from_millis(200);
 const RETRY: Duration = Duration::from_millis(10);
+/// From a claim of ours to its body, on a busy machine.
+const MOMENT: Duration = Duration::from_millis(500);
 /// Of ours there are two, with so many slots; of the gem's as many as the mix says, with half.
 const CAPSULES: usize = 2;
 const SLOTS: usize = 4;
@@ -49,7 +51,10 @@ impl Mix {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Loss {
     pub(crate) victim: Side,
-    pub(crate) at: Instant,
+    /// Not before.
+    pub(crate) from: Instant,
+    /// Known by then.
+    pub(crate) until: Instant,
 }
 
 /// What happened.
@@ -70,7 +75,7 @@ pub(crate) struct Report {
 impl Report {
     /// Runs of one job at the same time.
     pub(crate) fn overlaps(&self) -> Vec<Pair> {
-        self.pairs.iter().filter(|pair| pair.at_once).copied().collect()
+        self.pairs.iter().filter(|pair| pair.at_once).cloned().collect()
     }
 }
 
@@ -118,7 +123,9 @@ fn handlers(judge: &Arc<Judge>, mix: &Mix, side: Side) -> Handlers {
     let run = move |_: Option<Arguments>, cx: BareContext| {
         let (judge, longest, fails) = (Arc::clone(&judge), mix.longest, mix.fails);
         Box::pin(async move {
-            let visit = judge.enter(cx.with_state(()).job_id(), side);
+            // The claim's own time is not known here; it was a moment ago.
+            let claimed = Instant::now() - MOMENT;
+            let visit = judge.enter(cx.with_state(()).job_id(), side, claimed);
             tokio::time::sleep(judge.pause(longest)).await;
             drop(visit);
             if judge.fails(fails) { Err(JobError::from("once more")) } else { Ok(()) }
@@ -152,7 +159,7 @@ async fn ruby(database: &Database, judge: &Arc<Judge>, mix: &Mix, number: usize)
     GemWorker::start(&database.url(), options, move |job| {
         let (judge, longest, fails) = (Arc::clone(&judge), mix.longest, mix.fails);
         async move {
-            let visit = judge.enter(job.id, Side::Ruby(number));
+            let visit = judge.enter(job.id, Side::Ruby(number), job.claimed_at.unwrap());
             tokio::time::sleep(judge.pause(longest)).await;
             drop(visit);
             if judge.fails(fails) {
@@ -257,7 +264,8 @@ async fn until_open(pool: &PgPool, most: i64, jobs: usize) {
 async fn tell(mut locks: watch::Receiver<LockState>, side: Side, told: Arc<Mutex<Vec<Loss>>>) {
     while locks.changed().await.is_ok() {
         if locks.borrow_and_update().health != Health::Confirmed {
-            told.lock().unwrap().push(Loss { victim: side, at: Instant::now() });
+            let now = Instant::now();
+            told.lock().unwrap().push(Loss { victim: side, from: now, until: now });
         }
     }
 }
@@ -284,7 +292,7 @@ async fn kill(
                 (Side::Ruby(n), GemSession::application_name(rubies[n].process()))
             }
         };
-        let at = Instant::now();
+        let from = Instant::now();
         let ended: i64 = sqlx::query_scalar(
             "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
              WHERE application_name = $1 AND datname = current_database()",
@@ -294,7 +302,7 @@ async fn kill(
         .await
         .unwrap();
         if ended > 0 {
-            kills.push(Loss { victim, at });
+            kills.push(Loss { victim, from, until: Instant::now() });
         }
     }
 }

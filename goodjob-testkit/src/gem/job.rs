@@ -39,6 +39,9 @@ pub struct GemJob {
     pub finished_at: Option<Timestamp>,
     /// When it was enqueued, or last retried.
     pub created_at: Timestamp,
+    /// When its claim was begun, by the clock of this process.
+    #[sqlx(skip)]
+    pub claimed_at: Option<Instant>,
 }
 
 impl GemJob {

@@ -3,6 +3,7 @@
 use goodjob_core::{JobId, ProcessId};
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{Connection, PgConnection};
+use tokio::time::Instant;
 
 use super::job::GemJob;
 use super::now;
@@ -77,6 +78,12 @@ impl GemSession {
     /// When the database refuses.
     pub async fn claim(&mut self) -> sqlx::Result<Option<GemJob>> {
         self.revive().await?;
+        let claimed_at = Some(Instant::now());
+        let job = self.find_and_lock().await?;
+        Ok(job.map(|job| GemJob { claimed_at, ..job }))
+    }
+
+    async fn find_and_lock(&mut self) -> sqlx::Result<Option<GemJob>> {
         let (kind, queues) = self.options.selector();
         let statement = match self.strategy() {
             GemStrategy::Advisory => CLAIM_ADVISORY,
