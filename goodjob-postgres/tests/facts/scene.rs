@@ -197,8 +197,14 @@ fn handlers(gate: &Gate, runs: &Runs) -> Handlers {
         let (gate, runs) = (held.clone(), logged.clone());
         async move { Ok(runs.log_as(&cx, gate.pass()).await?) }
     });
-    let later = Backoff::Constant(Duration::from_secs(60 * 60));
-    let later = Policy::new().retry_on_any(Retry::attempts(9).wait(later).jitter(0.0));
+    let wait = Backoff::Constant(Duration::from_secs(60 * 60));
+    let retry = Retry::attempts(9).wait(wait).jitter(0.0);
+    let named = retry.clone().counted_as("Net::OpenTimeout");
+    let named = Policy::new().retry_on::<std::fmt::Error>(named);
+    jobs::add(&mut handlers, "NamedRetryJob", named, |_, _| {
+        std::future::ready(Err(std::fmt::Error.into()))
+    });
+    let later = Policy::new().retry_on_any(retry);
     jobs::add(&mut handlers, "RetryJob", later.clone(), |_, _| {
         std::future::ready(Err("not now".into()))
     });

@@ -32,7 +32,7 @@ pub(crate) static DIFFERENCES: [Difference; 4] = [
         column: ".exception_executions.",
         gem: "[FailJob::Boom]",
         ours: "[lifecycle::jobs::Boom]",
-        why: "a rule counts under the type that it matches, as a rule of Ruby does under its own",
+        why: "a rule counts under the type that it matches, unless it names Ruby's (`counted_as`)",
     },
     Difference {
         column: ".error_backtrace = ",
@@ -98,7 +98,12 @@ impl Default for Comparison {
 impl Comparison {
     /// By the differences of the page, and these after them.
     pub(crate) fn excusing(more: &'static [Difference]) -> Self {
-        let excused = DIFFERENCES.iter().chain(more).map(|difference| (difference, false));
+        Self::by(DIFFERENCES.iter().chain(more))
+    }
+
+    /// By these differences alone.
+    pub(crate) fn by(differences: impl IntoIterator<Item = &'static Difference>) -> Self {
+        let excused = differences.into_iter().map(|difference| (difference, false));
         Self { excused: excused.collect(), unexpected: Vec::new() }
     }
 

@@ -1,6 +1,6 @@
 //! The jobs of the page, performed by our worker.
 
-use goodjob_core::JobId;
+use goodjob_core::{Backoff, JobError, JobId, Policy, Retry};
 use goodjob_postgres::DequeueOrder;
 use goodjob_testkit::{Database, Harness, Schema};
 use serde_json::Value;
@@ -8,8 +8,8 @@ use sqlx::PgPool;
 use uuid::Uuid;
 
 use crate::differences::{Comparison, DIFFERENCES};
-use crate::jobs::{self, WAIT};
-use crate::rows::{gem_outcomes, in_the_form_of, stored};
+use crate::jobs::{self, Boom, WAIT};
+use crate::rows::{gem_outcome, gem_outcomes, in_the_form_of, stored};
 use crate::ruby::{Rails, RubyJob};
 
 /// Enqueues a job of the page as Ruby had enqueued it: the envelope is that of the first attempt.
@@ -92,4 +92,27 @@ async fn jobs_of_rails_7_1_end_as_the_gem_ends_them() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn in_the_gems_default_order_a_retry_counts_as_an_enqueue() {
     compare(Rails::V6_1, DequeueOrder::CreatedAt).await.assert_nothing_unexpected();
+}
+
+/// A class that both sides run: with Ruby's names for its error and its rule, they are not told apart by
+/// them.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_job_that_uses_rubys_names_differs_in_no_name() {
+    let database = Database::with_schema(Schema::GEM).await;
+    let pool = database.pool().await;
+    let retry = Retry::attempts(3).wait(Backoff::Constant(WAIT)).counted_as("FailJob::Boom");
+    let policy = Policy::new().retry_on::<Boom>(retry);
+    let handlers = jobs::only("FailJob", policy, |cx| {
+        let error = JobError::from(Boom(cx.attempt())).with_class("FailJob::Boom");
+        std::future::ready(Err(error.with_backtrace(["app/jobs/fail_job.rb:3".to_owned()])))
+    });
+    let worker = Harness::start(&database, handlers).await;
+    let outcome = gem_outcome("FailJob, which fails at last");
+    let id = enqueue(&pool, Rails::V6_1, &outcome).await;
+    worker.finished(id).await;
+    let mut comparison = Comparison::by([]);
+    comparison.rows("FailJob", Rails::V6_1, &outcome, &stored(&pool, id).await);
+    comparison.assert_nothing_unexpected();
+    worker.stop().await;
+    pool.close().await;
 }

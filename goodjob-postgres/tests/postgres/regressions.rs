@@ -12,7 +12,7 @@ use goodjob_core::{
     Timestamp, Unhandled, Wanted,
 };
 use goodjob_postgres::migrate::{self, Indexes};
-use goodjob_postgres::{PgStore, advisory_key};
+use goodjob_postgres::{LockStrategy, PgStore, advisory_key};
 use goodjob_testkit::{Database, Harness, eventually};
 use sqlx::PgPool;
 use tokio::sync::Semaphore;
@@ -410,10 +410,16 @@ async fn two_attempts_at_one_job_that_end_in_one_batch_are_told_apart() {
     let database = crate::database().await;
     let stage = Stage::on(&database).await;
     let (store, process) = beating(&database).await;
+    // One that holds no locks, so that its job can be taken; a process does not take its own.
+    let mut options = database.options();
+    options.lock_strategy = LockStrategy::SkipLocked;
+    let (lockless, earlier) =
+        (PgStore::connect(options).await.unwrap(), ProcessRecord::new("earlier"));
+    lockless.beat(&earlier).await.unwrap();
     for first_is_first in [true, false] {
         let id = job();
         store.insert(std::slice::from_ref(&id)).await.unwrap();
-        let fenced = claim(&store).await;
+        let fenced = claim(&lockless).await;
         take_from_owner(&stage.pool).await;
         let current = claim(&store).await;
         assert_eq!(current.token.job, fenced.token.job);
@@ -439,8 +445,10 @@ async fn two_attempts_at_one_job_that_end_in_one_batch_are_told_apart() {
         assert_eq!(events, [Some(ErrorEvent::Interrupted), None], "{attempts:?}");
         stage.until_locks(&lock_session(process.id), 0).await;
     }
-    store.leave(&process).await.unwrap();
-    store.close().await;
+    for (store, process) in [(store, process), (lockless, earlier)] {
+        store.leave(&process).await.unwrap();
+        store.close().await;
+    }
     stage.close().await;
 }
 
