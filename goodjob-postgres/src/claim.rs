@@ -28,6 +28,14 @@ pub(crate) struct Search<'a> {
     pub(crate) known: &'a [Uuid],
 }
 
+/// What a claim brought.
+#[derive(Debug, Default)]
+pub(crate) struct Found {
+    pub(crate) claims: Claims,
+    /// Whether anything is paused, whatever it is.
+    pub(crate) paused: bool,
+}
+
 /// Claims on `lock_session`, which will hold the advisory locks.
 pub(crate) async fn claim(
     lock_session: &mut PgConnection,
@@ -36,7 +44,7 @@ pub(crate) async fn claim(
     process: ProcessId,
     session: &str,
     search: &Search<'_>,
-) -> sqlx::Result<Claims> {
+) -> sqlx::Result<Found> {
     let Search { wanted, max, suspects, known } = *search;
     let strategy = options.lock_strategy;
     let (mode, names) = selection(&wanted.queues);
@@ -55,6 +63,7 @@ pub(crate) async fn claim(
     let rows = query.fetch_all(lock_session).await?;
 
     let contended: i64 = rows.first().map(|row| row.try_get("contended")).transpose()?.unwrap_or(0);
+    let paused = rows.first().map(|row| row.try_get("paused")).transpose()?.unwrap_or(false);
     let mut taken = Vec::with_capacity(rows.len());
     for row in &rows {
         taken.extend(rows::claim(row)?);
@@ -66,7 +75,8 @@ pub(crate) async fn claim(
             taken.sort_by_key(|claim| wanted.rank_by(&claim.job, claim.job.created_at));
         }
     }
-    Ok(Claims { taken, contended: usize::try_from(contended).unwrap_or(0) })
+    let contended = usize::try_from(contended).unwrap_or(0);
+    Ok(Found { claims: Claims { taken, contended }, paused })
 }
 
 fn statement(strategy: LockStrategy, queues: &QueueSelector) -> &'static str {

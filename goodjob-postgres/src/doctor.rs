@@ -255,19 +255,15 @@ async fn pauses(store: &PgStore) -> Finding {
 
 async fn indexes(store: &PgStore) -> Finding {
     const CHECK: &str = "indexes";
-    let names = &store.options().tables;
-    let wanted: Vec<String> =
-        migrate::recommended().into_iter().map(|name| names.index(name)).collect();
-    let found: sqlx::Result<Vec<(String, bool)>> =
-        sqlx::query_as(store.sql(sql::INDEXES)).bind(&wanted).fetch_all(store.pool()).await;
-    let found = match found {
-        Ok(found) => found,
-        Err(error) => {
-            return Finding::bad(Level::Fail, CHECK, error.to_string(), "see the server's log");
-        }
-    };
-    let is_unusable = |name: &&String| !found.iter().any(|(found, valid)| found == *name && *valid);
-    let missing: Vec<&str> = wanted.iter().filter(is_unusable).map(String::as_str).collect();
+    let tables = &store.options().tables;
+    let wanted = migrate::recommended();
+    let missing =
+        match migrate::missing_indexes(store.pool(), &store.dialect(), tables, &wanted).await {
+            Ok(missing) => missing,
+            Err(error) => {
+                return Finding::bad(Level::Fail, CHECK, error.to_string(), "see the server's log");
+            }
+        };
     if missing.is_empty() {
         return Finding::ok(CHECK, "every index that claims use is there");
     }

@@ -28,6 +28,7 @@ pub mod jobs;
 mod key;
 pub mod migrate;
 mod options;
+mod pauses;
 mod process;
 mod rows;
 mod schema;

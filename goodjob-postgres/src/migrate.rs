@@ -1,13 +1,14 @@
 //! Makes the tables and indexes, in steps that each leave alone what is there already.
 //!
-//! goodjob keeps a ledger of its own, `goodjob_migrations`. On tables that Rails made, the steps add
-//! one index and that ledger, and only when they are run by name.
+//! goodjob keeps a ledger of its own, `goodjob_migrations`. On tables that Rails made, the steps add one
+//! index and that ledger, and only when they are run by name; on those of an older gem, the newer indexes
+//! that workers use besides.
 
 use std::collections::HashSet;
 use std::fmt;
 use std::time::Duration;
 
-use sqlx::{AssertSqlSafe, Connection, PgConnection, PgPool};
+use sqlx::{AssertSqlSafe, Connection, PgConnection, PgExecutor, PgPool};
 
 use crate::dialect::{self, Dialect};
 use crate::sql;
@@ -152,18 +153,15 @@ impl Migrations {
         }
         let ledger = self.tables.qualified("goodjob_migrations");
         wanted.push(Addition { step: FIRST, kind: "table", name: ledger });
-        for step in self.pending(pool, indexes).await? {
-            wanted.extend(table_names(step).into_iter().map(|name| Addition {
+        let pending = self.pending(pool, indexes).await?;
+        let tables = pending.iter().flat_map(|step| {
+            table_names(*step).into_iter().map(|name| Addition {
                 step: step.name,
                 kind: "table",
                 name: self.tables.qualified(name),
-            }));
-            wanted.extend(index_names(step).into_iter().map(|name| Addition {
-                step: step.name,
-                kind: "index",
-                name: self.tables.index(name),
-            }));
-        }
+            })
+        });
+        wanted.extend(tables);
         let kinds: Vec<&str> = wanted.iter().map(|addition| addition.kind).collect();
         let names: Vec<&str> = wanted.iter().map(|addition| addition.name.as_str()).collect();
         let query = sqlx::query_scalar(self.dialect.sql(sql::MISSING)).bind(kinds).bind(names);
@@ -171,7 +169,17 @@ impl Migrations {
         let missing: HashSet<usize> =
             missing.into_iter().filter_map(|place| usize::try_from(place).ok()).collect();
         let added = wanted.into_iter().enumerate().filter(|(place, _)| missing.contains(place));
-        Ok(added.map(|(_, addition)| addition).collect())
+        let mut added: Vec<Addition> = added.map(|(_, addition)| addition).collect();
+        for step in pending {
+            let missing =
+                missing_indexes(pool, &self.dialect, &self.tables, &index_names(step)).await?;
+            added.extend(missing.into_iter().map(|name| Addition {
+                step: step.name,
+                kind: "index",
+                name: self.tables.index(name),
+            }));
+        }
+        Ok(added)
     }
 
     async fn run_locked(
@@ -200,8 +208,7 @@ impl Migrations {
     }
 
     async fn apply(&self, connection: &mut PgConnection, step: Step) -> sqlx::Result<()> {
-        let in_use = sqlx::query_scalar(self.dialect.sql(sql::JOBS_EXIST));
-        if step == TABLES || !in_use.fetch_one(&mut *connection).await? {
+        if step == TABLES {
             let mut tx = connection.begin().await?;
             sqlx::raw_sql(AssertSqlSafe(render(step, &self.tables))).execute(&mut *tx).await?;
             return tx.commit().await;
@@ -212,10 +219,22 @@ impl Migrations {
             .bind(names)
             .fetch_all(&mut *connection)
             .await?;
+        let missing =
+            missing_indexes(&mut *connection, &self.dialect, &self.tables, &index_names(step))
+                .await?;
+        let in_use = sqlx::query_scalar(self.dialect.sql(sql::JOBS_EXIST));
+        let in_use: bool = in_use.fetch_one(&mut *connection).await?;
+        let wanted = step.sql.split_inclusive(";\n").filter(|statement| {
+            names_after(statement, INDEX).iter().any(|name| missing.contains(name))
+        });
+        let wanted = wanted.map(|statement| {
+            let rendered = dialect::names(statement, &self.tables);
+            match in_use {
+                true => rendered.replace("INDEX IF NOT", "INDEX CONCURRENTLY IF NOT"),
+                false => rendered,
+            }
+        });
         // CREATE INDEX CONCURRENTLY stands alone: no transaction, one statement at a time.
-        let rendered = render(step, &self.tables);
-        let wanted = rendered.split_inclusive(";\n");
-        let wanted = wanted.map(|sql| sql.replace("INDEX IF NOT", "INDEX CONCURRENTLY IF NOT"));
         for statement in unfinished.into_iter().chain(wanted) {
             sqlx::raw_sql(AssertSqlSafe(statement)).execute(&mut *connection).await?;
         }
@@ -238,19 +257,38 @@ fn without(applied: &[String], indexes: Indexes) -> Vec<Step> {
         .collect()
 }
 
+/// What stands before the name of an index that a step makes.
+const INDEX: &str = "INDEX IF NOT EXISTS ";
+
 /// The names of the indexes that a step makes.
 pub(crate) fn index_names(step: Step) -> Vec<&'static str> {
-    names_after(step, "INDEX IF NOT EXISTS ")
+    names_after(step.sql, INDEX)
 }
 
 /// The names of the tables that a step makes.
 fn table_names(step: Step) -> Vec<&'static str> {
-    names_after(step, "TABLE IF NOT EXISTS ")
+    names_after(step.sql, "TABLE IF NOT EXISTS ")
 }
 
-fn names_after(step: Step, words: &str) -> Vec<&'static str> {
-    let after = step.sql.split(words).skip(1);
+fn names_after<'a>(sql: &'a str, words: &str) -> Vec<&'a str> {
+    let after = sql.split(words).skip(1);
     after.filter_map(|rest| rest.split_ascii_whitespace().next()).collect()
+}
+
+/// Which of these indexes are not there, or cannot be used. On tables with a prefix one may be there under
+/// either name: Rails gives the prefix to tables, and not to the indexes that a migration names.
+pub(crate) async fn missing_indexes<'a, 'c>(
+    executor: impl PgExecutor<'c>,
+    dialect: &Dialect,
+    tables: &TableNames,
+    wanted: &[&'a str],
+) -> sqlx::Result<Vec<&'a str>> {
+    let named = |name: &str| [name.to_owned(), tables.index(name)];
+    let names: Vec<String> = wanted.iter().flat_map(|name| named(name)).collect();
+    let query = sqlx::query_as(dialect.sql(sql::INDEXES)).bind(names);
+    let found: Vec<(String, bool)> = query.fetch_all(executor).await?;
+    let is_there = |name: &String| found.iter().any(|(found, valid)| found == name && *valid);
+    Ok(wanted.iter().copied().filter(|name| !named(name).iter().any(is_there)).collect())
 }
 
 /// The steps whose indexes a worker is better off with.

@@ -57,11 +57,13 @@ impl TableNames {
             _ => false,
         };
         // The longest table name has 19 bytes, and a name 63.
-        if !fits || prefix.len() > 40 {
+        let names_schema = parts.len() > 1;
+        if !fits || prefix.len() > 40 || (names_schema && self.schema.is_some()) {
             return Err(TableNamesError {
                 what: "table prefix",
                 found: prefix.to_owned(),
-                expected: "at most 40 of a-z, 0-9 and _, not a digit first, such as \"acme_\"",
+                expected: "at most 40 of a-z, 0-9 and _, not a digit first, such as \"acme_\"; a dot ends the name \
+                           of a schema, if no other is named",
             });
         }
         prefix.clone_into(&mut self.prefix);
@@ -71,13 +73,18 @@ impl TableNames {
     /// Tables in this schema, wherever the `search_path` leads.
     ///
     /// # Errors
-    /// When it is empty, longer than a name may be, or holds a quote or a NUL character.
+    /// When it is empty, longer than a name may be, holds a quote or a NUL character, or the prefix names
+    /// one already.
     pub fn in_schema(mut self, schema: &str) -> Result<Self, TableNamesError> {
-        if schema.is_empty() || schema.len() > 63 || schema.contains(['"', '\'', '\0']) {
+        if self.prefix.contains('.')
+            || schema.is_empty()
+            || schema.len() > 63
+            || schema.contains(['"', '\'', '\0'])
+        {
             return Err(TableNamesError {
                 what: "schema",
                 found: schema.to_owned(),
-                expected: "a name of 1 to 63 bytes without quotes",
+                expected: "a name of 1 to 63 bytes without quotes, and none in the prefix",
             });
         }
         self.schema = Some(schema.to_owned());
@@ -93,9 +100,11 @@ impl TableNames {
     /// The table as a statement names it.
     #[must_use]
     pub fn qualified(&self, table: &str) -> String {
-        match &self.schema {
-            Some(schema) => format!("\"{schema}\".{}{table}", self.prefix),
-            None => format!("{}{table}", self.prefix),
+        match (&self.schema, self.prefix.split_once('.')) {
+            (Some(schema), _) => format!("\"{schema}\".{}{table}", self.prefix),
+            // Quoted, since it may be a word of SQL's.
+            (None, Some((schema, prefix))) => format!("\"{schema}\".{prefix}{table}"),
+            (None, None) => format!("{}{table}", self.prefix),
         }
     }
 
@@ -243,6 +252,8 @@ mod tests {
         assert_eq!(both.lock_name("good_jobs"), "acme_good_jobs");
         let railsy = TableNames::default().with_prefix("jobs.").unwrap();
         assert_eq!(railsy.lock_name("good_jobs"), "jobs.good_jobs");
+        assert_eq!(railsy.qualified("good_jobs"), "\"jobs\".good_jobs");
+        assert!(railsy.clone().in_schema("x").is_err(), "one schema is enough");
         assert_eq!(railsy.schema(), Some("jobs"));
     }
 

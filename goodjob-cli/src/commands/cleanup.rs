@@ -31,12 +31,13 @@ async fn delete(store: &PgStore, keep: &Retention) -> Result<Cleaned, CliError> 
     let mut all = Cleaned::default();
     loop {
         let cleaned = store.clean_up(keep, BATCH).await?;
-        if cleaned.is_empty() {
+        all += cleaned;
+        bar.inc(cleaned.jobs);
+        // Jobs that became old meanwhile are left to the next time, lest it never end.
+        if !cleaned.is_full(BATCH) {
             bar.finish_and_clear();
             return Ok(all);
         }
-        all += cleaned;
-        bar.inc(cleaned.jobs);
     }
 }
 

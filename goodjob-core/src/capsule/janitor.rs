@@ -92,8 +92,13 @@ impl Janitor {
         let mut all = Cleaned::default();
         loop {
             match self.store.clean_up(&self.cleanup.retention, BATCH).await {
-                Ok(cleaned) if cleaned.is_empty() => break,
-                Ok(cleaned) => all += cleaned,
+                Ok(cleaned) => {
+                    all += cleaned;
+                    // Jobs that became old meanwhile are left to the next time.
+                    if !cleaned.is_full(BATCH) {
+                        break;
+                    }
+                }
                 Err(error) => {
                     tracing::warn!(%error, "old jobs cannot be deleted; the next clean-up tries again");
                     break;

@@ -200,7 +200,12 @@ impl Writer {
 
     async fn settle_refused(&mut self, ended: &[(Token, Settlement)]) {
         if let [(token, settlement)] = ended {
-            if let Some(job) = plainer(&settlement.job) {
+            if settlement.deletes() {
+                // Something of the application's may stand in the way of the deletion; a row that is
+                // kept against the policy is better than a job that runs again.
+                let kept = [(*token, Settlement { keep: true, ..settlement.clone() })];
+                Box::pin(self.settle(&kept)).await;
+            } else if let Some(job) = plainer(&settlement.job) {
                 let plain = [(*token, Settlement { job, ..settlement.clone() })];
                 Box::pin(self.settle(&plain)).await;
             }

@@ -41,6 +41,13 @@ impl Cleaned {
     pub fn is_empty(&self) -> bool {
         *self == Self::default()
     }
+
+    /// Whether it was cut short by the limit, so that there is more to delete.
+    #[must_use]
+    pub fn is_full(&self, limit: usize) -> bool {
+        let limit = u64::try_from(limit).unwrap_or(u64::MAX);
+        self.jobs >= limit || self.batches >= limit
+    }
 }
 
 impl AddAssign for Cleaned {

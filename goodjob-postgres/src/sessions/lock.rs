@@ -5,6 +5,7 @@
 //! session takes the locks again, with a write, for the attempts that are still current, and the rest
 //! are reported lost (failure model 4.4).
 
+use std::borrow::Cow;
 use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,9 +19,10 @@ use uuid::Uuid;
 use super::{
     Common, DEADLINE, FIRST_PAUSE, LockCommand, Reply, connect, end_predecessor, jittered, within,
 };
-use crate::claim::{Search, Suspects};
+use crate::claim::{Found, Search, Suspects};
 use crate::error::{is_down_for_everyone, is_fatal, store_error};
 use crate::options::LockStrategy;
+use crate::pauses::Pauses;
 use crate::settle::{release, tokens};
 use crate::{claim, sql};
 
@@ -46,6 +48,8 @@ pub(crate) struct LockSession {
     held: HashSet<Token>,
     /// The one of them, if any, that is suspected of killing its process.
     suspect: Option<Token>,
+    /// Whether anything was paused when jobs were last looked for.
+    paused: bool,
     published: watch::Sender<Arc<Vec<Token>>>,
     /// Looks for jobs that are ours without our knowing still to be made: the server may carry a claim
     /// through after it was told to end its session.
@@ -65,6 +69,7 @@ impl LockSession {
             common,
             held: HashSet::new(),
             suspect: None,
+            paused: false,
             published,
             sweeps: 0,
             audited: Instant::now(),
@@ -183,11 +188,21 @@ impl LockSession {
         let Live { connection, secret } = live;
         let known = self.known();
         let Common { options, dialect, process, .. } = &self.common;
-        let search = Search { wanted, max, suspects, known: &known };
+        let mut wanted = Cow::Borrowed(wanted);
+        if self.paused {
+            let pauses = within(DEADLINE, Pauses::read(connection, dialect)).await?;
+            self.paused = pauses.something;
+            match pauses.leave_of(&wanted) {
+                Some(rest) => wanted = Cow::Owned(rest),
+                None => return Ok(Claims::default()),
+            }
+        }
+        let search = Search { wanted: &wanted, max, suspects, known: &known };
         let claiming = claim::claim(connection, options, dialect, *process, secret, &search);
-        let found = within(DEADLINE, claiming).await?;
-        self.held.extend(found.taken.iter().map(|claim| claim.token));
-        Ok(found)
+        let Found { claims, paused } = within(DEADLINE, claiming).await?;
+        self.paused = paused;
+        self.held.extend(claims.taken.iter().map(|claim| claim.token));
+        Ok(claims)
     }
 
     /// The jobs that this process has in hand, with or without their lock.

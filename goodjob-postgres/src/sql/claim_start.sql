@@ -60,9 +60,10 @@
 ), contention AS (
   SELECT CASE WHEN (SELECT count(*) FROM locked) < $2::bigint
               THEN (SELECT count(*) FROM candidate WHERE unowned) - (SELECT count(*) FROM locked WHERE unowned)
-              ELSE 0 END AS contended
+              ELSE 0 END AS contended,
+         (SELECT something FROM paused) AS paused
 )
-SELECT contention.contended, j.*
+SELECT contention.contended, contention.paused, j.*
 FROM contention LEFT JOIN (
   SELECT c.id, c.job_class, c.queue_name, c.priority, c.serialized_params, c.labels,
          c.created_at::timestamptz AS created_at, c.scheduled_at::timestamptz AS scheduled_at,

@@ -28,6 +28,7 @@ WITH matching AS (
     AND ($1::boolean OR $2::boolean OR $3::boolean OR $4::boolean OR g.finished_at IS NOT NULL)
     AND ($5::boolean OR $6::boolean OR g.finished_at IS NULL)
     AND ($5::boolean OR g.finished_at IS NULL OR g.error IS NOT NULL)
+    AND ($1::boolean OR $2::boolean OR $3::boolean OR $4::boolean OR $5::boolean OR g.error IS NOT NULL)
     AND ($7::text IS NULL OR g.queue_name = $7::text)
     AND (NOT $8::boolean OR g.queue_name IS NULL)
     AND ($9::text IS NULL OR g.job_class = $9::text)

@@ -146,6 +146,27 @@ async fn an_owner_without_a_lock_keeps_a_job() {
     pool.close().await;
 }
 
+/// A foreign key of the application's takes a weaker lock than a deletion does.
+#[tokio::test]
+async fn a_deletion_waits_for_no_foreign_key() {
+    let database = Database::fresh().await;
+    let (store, pool) = (database.store().await, database.pool().await);
+    let (kept, free) = (plant(&pool, DISCARDED).await, plant(&pool, DISCARDED).await);
+    let mut other = pool.begin().await.unwrap();
+    sqlx::query("SELECT FROM good_jobs WHERE id = $1 FOR KEY SHARE")
+        .bind(kept.as_uuid())
+        .execute(&mut *other)
+        .await
+        .unwrap();
+    let both = [kept, free];
+    let acted = tokio::time::timeout(Duration::from_secs(20), store.act(&both, &Action::Delete));
+    assert_eq!(acted.await.unwrap().unwrap(), [(kept, Acted::Busy), (free, Acted::Done)]);
+    other.rollback().await.unwrap();
+    assert_eq!(store.delete(kept).await.unwrap(), Acted::Done);
+    store.close().await;
+    pool.close().await;
+}
+
 #[tokio::test]
 async fn nobodys_row_is_waited_for() {
     let database = Database::fresh().await;

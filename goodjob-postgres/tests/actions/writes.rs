@@ -204,6 +204,51 @@ async fn a_discarded_job_says_that_it_was_and_why() {
     pool.close().await;
 }
 
+/// The process of an attempt died, and nobody is going to claim the job again and close the attempt.
+#[tokio::test]
+async fn a_discarded_job_leaves_no_open_attempt_unless_it_runs() {
+    let database = Database::fresh().await;
+    let (store, pool) = (database.store().await, database.pool().await);
+    for (force, closed) in [(false, true), (true, false)] {
+        let id = plant(&pool, "performed_at = now() - interval '1 minute'").await;
+        sqlx::query(
+            "INSERT INTO good_job_executions (active_job_id, created_at, updated_at, scheduled_at)
+             VALUES ($1, now(), now(), now())",
+        )
+        .bind(id.as_uuid())
+        .execute(&pool)
+        .await
+        .unwrap();
+        let acted = match force {
+            true => store.force_discard(id, None).await,
+            false => store.discard(id, None).await,
+        };
+        assert_eq!(acted.unwrap(), Acted::Done);
+        let attempts = store.executions(id).await.unwrap();
+        assert_eq!(attempts[0].finished_at.is_some(), closed, "{attempts:?}");
+        assert_eq!(attempts[0].error_event, closed.then_some(ErrorEvent::Interrupted));
+    }
+    store.close().await;
+    pool.close().await;
+}
+
+/// The gem's dashboard casts it on every row that waits.
+#[tokio::test]
+async fn a_rescheduled_job_has_a_count_that_is_one() {
+    let database = Database::fresh().await;
+    let (store, pool) = (database.store().await, database.pool().await);
+    for (executions, expected) in [("\"x\"", 0), ("1.5", 0), ("null", 0), ("7", 7)] {
+        let change =
+            format!("serialized_params = serialized_params || '{{\"executions\": {executions}}}'");
+        let id = plant(&pool, &change).await;
+        store.reschedule(id, Due::In(Duration::from_secs(3600))).await.unwrap();
+        let job = store.job(id).await.unwrap().unwrap();
+        assert_eq!(job.payload.get("executions"), Some(&json!(expected)), "{executions}");
+    }
+    store.close().await;
+    pool.close().await;
+}
+
 #[tokio::test]
 async fn a_rescheduled_job_is_due_when_it_was_said() {
     let database = Database::fresh().await;

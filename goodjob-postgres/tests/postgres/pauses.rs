@@ -94,3 +94,24 @@ async fn queues_classes_and_labels_are_paused_for_every_way_to_claim() {
         store.close().await;
     }
 }
+
+/// The pool of a paused queue does not even look; it finds its jobs as soon as it may.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_queue_that_is_unpaused_is_served_at_the_next_look() {
+    let database = crate::database().await;
+    let store = database.store().await;
+    let process = ProcessRecord::new("pauses");
+    store.beat(&process).await.unwrap();
+    let mice = QueueSelector::Only(vec!["mice".to_owned()]);
+    let mouse = enqueue(&store, Echo::CLASS, Options::new().queue("mice")).await;
+    for round in 0..3 {
+        pause(&store, &json!({"queues": ["mice"]})).await;
+        for _ in 0..2 {
+            assert_eq!(claimable(&store, &mice).await, [], "round {round}");
+        }
+        pause(&store, &json!({"queues": []})).await;
+        assert_eq!(claimable(&store, &mice).await, [mouse], "round {round}");
+    }
+    store.leave(&process).await.unwrap();
+    store.close().await;
+}

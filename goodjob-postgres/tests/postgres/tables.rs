@@ -240,6 +240,40 @@ async fn a_worker_adds_nothing_to_the_database_and_a_migration_what_it_says() {
     pool.close().await;
 }
 
+/// Rails gives a prefix to tables, and not to the indexes that a migration names.
+#[tokio::test]
+async fn indexes_that_rails_made_without_the_prefix_are_not_made_again() {
+    let database = Database::with_schema(Schema::GEM).await;
+    let pool = database.pool().await;
+    for table in [
+        "good_jobs",
+        "good_job_executions",
+        "good_job_processes",
+        "good_job_batches",
+        "good_job_settings",
+    ] {
+        let statement = format!("ALTER TABLE {table} RENAME TO acme_{table}");
+        sqlx::raw_sql(AssertSqlSafe(statement)).execute(&pool).await.unwrap();
+    }
+    let mut options = database.options();
+    options.tables = TableNames::default().with_prefix("acme_").unwrap();
+    let store = PgStore::connect(options.clone()).await.unwrap();
+    let added = store.migration_additions(Indexes::All).await.unwrap();
+    let mut added: Vec<String> = added.into_iter().map(|added| added.name).collect();
+    added.sort();
+    assert_eq!(added, ["acme_goodjob_migrations", "index_acme_goodjob_lanes"]);
+    let before = objects(&pool).await;
+    store.migrate(Indexes::All).await.unwrap();
+    let indexes = objects(&pool).await.into_iter().filter(|object| object.starts_with("i "));
+    let new: Vec<String> = indexes.filter(|object| !before.contains(object)).collect();
+    assert_eq!(new, ["i acme_goodjob_migrations_pkey", "i index_acme_goodjob_lanes"]);
+    let findings = goodjob_postgres::doctor::examine(&options).await;
+    let indexes = findings.iter().find(|finding| finding.check == "indexes").unwrap();
+    assert_eq!(indexes.remedy, None, "{indexes:?}");
+    store.close().await;
+    pool.close().await;
+}
+
 /// Everything that somebody could have made outside the server's own schemas.
 async fn objects(pool: &PgPool) -> Vec<String> {
     let mut objects: Vec<String> = sqlx::query_scalar(

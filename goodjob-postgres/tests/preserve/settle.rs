@@ -272,6 +272,52 @@ async fn a_worker_keeps_what_its_policies_say() {
     assert_eq!(kept(failures).await, of(&all[..4]));
 }
 
+/// Something of the application's holds on to the row: it is kept then, and the job is over all the same.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_row_that_cannot_be_deleted_is_kept_and_its_job_does_not_run_again() {
+    let database = Database::fresh().await;
+    let pool = database.pool().await;
+    sqlx::raw_sql("CREATE TABLE orders (job uuid REFERENCES good_jobs (id))")
+        .execute(&pool)
+        .await
+        .unwrap();
+    let worker =
+        Harness::start_with(&database, Registry::default().register::<End>(), |config, _| {
+            config.preserve = Preserve::Never;
+            config.pools.clear();
+        })
+        .await;
+    let mut ids = Vec::new();
+    for how in ["well", "discarded"] {
+        let id = worker.enqueue(End { how: how.to_owned() }).await;
+        sqlx::query("INSERT INTO orders VALUES ($1)")
+            .bind(id.as_uuid())
+            .execute(&pool)
+            .await
+            .unwrap();
+        ids.push(id);
+    }
+    worker.enqueue(End { how: "well".to_owned() }).await;
+    worker.stop().await;
+    let worker =
+        Harness::start_with(&database, Registry::default().register::<End>(), |config, _| {
+            config.preserve = Preserve::Never;
+        })
+        .await;
+    worker.capsule().drained().await;
+    let states: Vec<JobState> =
+        worker.all_finished(&ids).await.iter().map(|job| job.state(Timestamp::MAX_UTC)).collect();
+    assert_eq!(states, [JobState::Succeeded, JobState::Discarded]);
+    for id in ids {
+        assert_eq!(worker.attempts(id).await.len(), 1, "each ran once");
+    }
+    let jobs: i64 =
+        sqlx::query_scalar("SELECT count(*) FROM good_jobs").fetch_one(&pool).await.unwrap();
+    assert_eq!(jobs, 2, "the third is gone");
+    worker.stop().await;
+    pool.close().await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn groups_of_kept_and_unkept_jobs_end_each_in_its_own_way() {
     let database = Database::fresh().await;

@@ -1,0 +1,70 @@
+//! What a claim need not even look for because it is paused.
+//!
+//! Every claim judges each row by the pauses itself. But a claim for queues that are paused altogether would
+//! walk their whole backlog to find nothing, and so while anything is paused the names are read before.
+
+use goodjob_core::{QueueSelector, Wanted};
+use sqlx::{FromRow, PgConnection};
+
+use crate::dialect::Dialect;
+use crate::sql;
+
+/// The setting as claims read it.
+#[derive(Debug, FromRow)]
+pub(crate) struct Pauses {
+    /// Whether anything is paused.
+    pub(crate) something: bool,
+    queues: Vec<String>,
+    classes: Vec<String>,
+}
+
+impl Pauses {
+    pub(crate) async fn read(session: &mut PgConnection, dialect: &Dialect) -> sqlx::Result<Self> {
+        sqlx::query_as(dialect.sql(sql::PAUSED)).fetch_one(session).await
+    }
+
+    /// What is left of a search; `None` when that is nothing. Pools of all queues, or of all but some, are
+    /// searched as they are: their rows are judged one by one.
+    pub(crate) fn leave_of(&self, wanted: &Wanted) -> Option<Wanted> {
+        let left = |names: &[String], paused: &[String]| -> Vec<String> {
+            names.iter().filter(|name| !paused.contains(name)).cloned().collect()
+        };
+        let queues = match &wanted.queues {
+            QueueSelector::Only(names) => QueueSelector::Only(left(names, &self.queues)),
+            QueueSelector::InOrder(names) => QueueSelector::InOrder(left(names, &self.queues)),
+            all @ (QueueSelector::All | QueueSelector::Except(_)) => all.clone(),
+        };
+        let classes = left(&wanted.classes, &self.classes);
+        let is_nothing = match &queues {
+            QueueSelector::Only(names) | QueueSelector::InOrder(names) => names.is_empty(),
+            QueueSelector::All | QueueSelector::Except(_) => false,
+        };
+        (!is_nothing && !classes.is_empty()).then_some(Wanted { queues, classes })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_paused_is_not_looked_for() {
+        let texts =
+            |texts: &[&str]| texts.iter().map(|text| (*text).to_owned()).collect::<Vec<_>>();
+        let pauses = |queues: &[&str], classes: &[&str]| Pauses {
+            something: true,
+            queues: texts(queues),
+            classes: texts(classes),
+        };
+        let wanted = |queues| Wanted { queues, classes: texts(&["A", "B"]) };
+        let only = || wanted(QueueSelector::Only(texts(&["a", "b"])));
+        assert_eq!(pauses(&[], &[]).leave_of(&only()), Some(only()));
+        let left = pauses(&["b", "x"], &["A"]).leave_of(&only()).unwrap();
+        assert_eq!(left.queues, QueueSelector::Only(texts(&["a"])));
+        assert_eq!(left.classes, ["B"]);
+        assert_eq!(pauses(&["a", "b"], &[]).leave_of(&only()), None);
+        assert_eq!(pauses(&[], &["B", "A"]).leave_of(&wanted(QueueSelector::All)), None);
+        let except = wanted(QueueSelector::Except(texts(&["a"])));
+        assert_eq!(pauses(&["a", "b"], &[]).leave_of(&except), Some(except));
+    }
+}
