@@ -6,7 +6,8 @@
 -- type ignores and the second one heeds. "Now" is the server's, at the start of this statement.
 -- Tables without `lock_type` may be shared with a gem so old that it runs a job without `is_discrete` in
 -- another way (wire contract 16.1).
--- NOTIFY leaves with the commit, once per queue and time. A job without `notify` is left to the polls,
+-- NOTIFY leaves with the commit, once per queue and time. It has milliseconds: a time to come is rounded
+-- up, since a timer of the gem that fires a moment early finds nothing, and looks again at its next poll. A job without `notify` is left to the polls,
 -- and so is one whose queue's name would not fit into a payload.
 WITH given AS MATERIALIZED (
   SELECT n, job,
@@ -36,7 +37,8 @@ WITH given AS MATERIALIZED (
   RETURNING id
 ), notices AS (
   SELECT pg_notify('good_job', (jsonb_build_object('queue_name', job->>'queue_name', 'scheduled_at',
-           to_char(date_trunc('milliseconds', due) AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"'))
+           to_char(date_trunc('milliseconds', due + make_interval(secs => CASE WHEN due > statement_timestamp() THEN 0.000999 ELSE 0 END))
+                   AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"'))
          || CASE WHEN count(*) > 1 THEN jsonb_build_object('count', count(*)) ELSE '{}' END)::text) AS sent
   FROM timed JOIN inserted ON inserted.id = (job->>'id')::uuid
   WHERE COALESCE((job->>'notify')::boolean, true) AND octet_length(job->>'queue_name') < 1000

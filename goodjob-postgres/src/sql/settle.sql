@@ -78,9 +78,11 @@ WITH ended AS MATERIALIZED (
     AND d.execution_id NOT IN (SELECT execution_id FROM present_now)
 ), notices AS (
   SELECT pg_notify('good_job', jsonb_build_object('queue_name', queue_name, 'scheduled_at',
-           to_char(date_trunc('milliseconds', scheduled_at), 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"'))::text) AS sent
+           to_char(date_trunc('milliseconds', scheduled_at + make_interval(secs => CASE WHEN scheduled_at > now() THEN 0.000999 ELSE 0 END)),
+                   'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"'))::text) AS sent
   FROM settled
-  -- A payload has to be shorter than 8,000 bytes; the job of such a queue is left to the polls.
+  -- A time to come is rounded up, as in insert_jobs.sql. A payload has to be shorter than 8,000 bytes; the
+  -- job of such a queue is left to the polls.
   WHERE finished_at IS NULL AND octet_length(COALESCE(queue_name, '')) < 1000
     AND notify IS DISTINCT FROM 'false'
 )

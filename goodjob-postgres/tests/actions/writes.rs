@@ -320,7 +320,7 @@ async fn workers_are_told_of_what_became_due_and_of_nothing_else() {
 
     let at: Timestamp = "2031-05-06T07:08:09.1234Z".parse().unwrap();
     store.reschedule(failed[0], Due::At(at)).await.unwrap();
-    let expected = json!({"queue_name": "default", "scheduled_at": "2031-05-06T07:08:09.123Z"});
+    let expected = json!({"queue_name": "default", "scheduled_at": "2031-05-06T07:08:09.124Z"});
     assert_eq!(notice(&mut listener).await, expected);
     // A name that fits into no payload is no reason to fail.
     let long = plant(&pool, &format!("{DISCARDED}, queue_name = repeat('q', 9000)")).await;

@@ -165,7 +165,9 @@ async fn fact_06_many_jobs_are_one_notice_for_each_queue_and_time() {
     let scene = Scene::new().await;
     let mut listener = PgListener::connect(&scene.database.url()).await.unwrap();
     listener.listen("good_job").await.unwrap();
-    let later: Timestamp = "2030-01-01T00:00:00.5Z".parse().unwrap();
+    // A timer of the gem must not fire before it, by however little.
+    let later: Timestamp = "2030-01-01T00:00:00.500001Z".parse().unwrap();
+    let told: Timestamp = "2030-01-01T00:00:00.501Z".parse().unwrap();
     let mut jobs = Vec::new();
     for (queue, due, times) in [("a", Due::Now, 3), ("a", Due::At(later), 2), ("b", Due::Now, 1)] {
         for _ in 0..times {
@@ -179,7 +181,7 @@ async fn fact_06_many_jobs_are_one_notice_for_each_queue_and_time() {
     let mut heard = BTreeMap::new();
     for _ in 0..3 {
         let notice = GemNotice::parse(listener.recv().await.unwrap().payload()).unwrap();
-        let future = notice.scheduled_at.unwrap() == later;
+        let future = notice.scheduled_at.unwrap() == told;
         heard.insert((notice.queue_name.unwrap(), future), notice.count);
     }
     let expected = [(("a".into(), false), 3), (("a".into(), true), 2), (("b".into(), false), 1)];

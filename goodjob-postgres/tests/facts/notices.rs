@@ -5,11 +5,14 @@ use std::time::Duration;
 use chrono::{FixedOffset, TimeDelta, Utc};
 use goodjob_core::{Arguments, Due, JobId, NewJob, Options};
 use goodjob_postgres::advisory_key;
-use goodjob_testkit::gem::GemOptions;
+use goodjob_postgres::jobs::{Acted, Action};
+use goodjob_testkit::eventually;
+use goodjob_testkit::gem::{GemNotice, GemOptions};
 use serde_json::{Value, json};
+use sqlx::postgres::PgListener;
 
 use crate::ruby::{Rails, RubyJob};
-use crate::scene::Scene;
+use crate::scene::{PATIENCE, Scene};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn fact_07_a_notice_of_ours_about_the_future_is_a_timer_of_the_gem() {
@@ -23,7 +26,34 @@ async fn fact_07_a_notice_of_ours_about_the_future_is_a_timer_of_the_gem() {
     let job = scene.worker.finished(id).await;
     assert!(job.performed_at >= job.scheduled_at, "{job:?}");
     ruby.stop().await;
+
+    // A retry, and a job that a person has put off.
+    let mut listener = PgListener::connect(&scene.database.url()).await.unwrap();
+    listener.listen("good_job").await.unwrap();
+    let id = scene.enqueue_with("RetryJob", Options::new().queue("later")).await;
+    scene.attempted(id).await;
+    told(&scene, &mut listener, id).await;
+    let hour = Action::Reschedule(Due::In(Duration::from_secs(60 * 60)));
+    eventually("the job can be put off", PATIENCE, async || {
+        let acted = scene.worker.store().act(&[id], &hour).await.unwrap();
+        (acted == [(id, Acted::Done)]).then_some(())
+    })
+    .await;
+    told(&scene, &mut listener, id).await;
+    drop(listener);
     scene.end().await;
+}
+
+/// Waits for a notice about the future, which is the time of this job, and not less than that.
+async fn told(scene: &Scene, listener: &mut PgListener, id: JobId) {
+    loop {
+        let notice = GemNotice::parse(listener.recv().await.unwrap().payload()).unwrap();
+        let (told, due) = (notice.scheduled_at.unwrap(), scene.job(id).await.scheduled_at.unwrap());
+        if notice.queue_name.as_deref() == Some("later") && told > Utc::now() {
+            assert!(told >= due && told - due < TimeDelta::milliseconds(1), "{told}, due {due}");
+            return;
+        }
+    }
 }
 
 /// Stores a job of Ruby's that is due then and tells nobody.
