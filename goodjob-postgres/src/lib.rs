@@ -5,6 +5,7 @@
 //! | `enqueue.rs` | stores jobs, on its own connection or in the caller's transaction |
 //! | `store.rs` | [`PgStore`], each method one call into a file below |
 //! | `claim.rs`, `settle.rs` | the two statements around a job's body |
+//! | `pauses.rs` | what a claim need not look for |
 //! | `cleanup.rs` | deletes finished jobs that are old enough |
 //! | `sessions.rs` | the two sessions that hold locks, on a thread of their own |
 //! | `sessions/lock.rs` | **L**: claims, holds every job's advisory lock, takes them again when it dies |

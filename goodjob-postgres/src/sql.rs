@@ -52,7 +52,7 @@ statements! {
     RETRY_JOBS = "act_on" "act_retry" "act_notify";
     RESCHEDULE_JOBS = "act_on" "act_reschedule" "act_notify";
     DISCARD_JOBS = "act_on" "act_discard" "act_report";
-    DELETE_JOBS = "act_on_to_delete" "act_delete" "act_report";
+    DELETE_JOBS = "act_on" "act_delete" "act_report";
     COLUMNS = "columns";
     QUEUES = "queues";
     FINISHED = "finished";

@@ -7,6 +7,9 @@
 -- in claim_start.sql, and in a CASE, so that a forced discard (`$3`), which goes by neither lock nor
 -- owner as in the gem, leaves it alone.
 --
+-- FOR UPDATE, which a deletion needs: one that had to raise a weaker lock could wait for a foreign key of
+-- the application's.
+--
 -- A lock of the transaction is enough here: no job runs under it, so nothing has to outlive the commit.
 -- It excludes session locks and is excluded by them; the server releases it just after the commit has
 -- become visible, which is the order that wire contract 0.20 asks for; and it cannot leak into a pool.
@@ -23,7 +26,7 @@ WITH seen AS MATERIALIZED (
                       ELSE finished_at IS NOT NULL AND error IS NOT NULL END
     AND ($3::boolean OR locked_by_id IS NULL)
   ORDER BY id
-  FOR NO KEY UPDATE SKIP LOCKED
+  FOR UPDATE SKIP LOCKED
 ), locked AS MATERIALIZED (
   SELECT id FROM present
   WHERE CASE WHEN $3::boolean THEN true
