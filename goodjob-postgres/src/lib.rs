@@ -3,7 +3,7 @@
 //! | file | what it does |
 //! |---|---|
 //! | `enqueue.rs` | stores jobs, on its own connection or in the caller's transaction |
-//! | `store.rs` | [`PgStore`], each method one call into a file below |
+//! | `store.rs` | [`PgStore`], each method one call into a file below; `store/connect.rs` is how it comes to be |
 //! | `claim.rs`, `settle.rs` | the two statements around a job's body |
 //! | `pauses.rs` | what a claim need not look for |
 //! | `cleanup.rs` | deletes finished jobs that are old enough |
