@@ -101,7 +101,7 @@ impl PgStore {
     }
 
     /// Makes the tables and indexes that are missing, under the names of the options, and returns the
-    /// steps that were taken. As [`migrate::run`].
+    /// steps that were taken. As [`migrate::run`](crate::migrate::run).
     ///
     /// # Errors
     /// When the database refuses a step. Those before it stay applied.
