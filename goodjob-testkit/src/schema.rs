@@ -122,12 +122,18 @@ impl Schema {
             store.migrate(Indexes::Lean).await?;
             store.close().await;
             statements.drain(..migrate::steps(Indexes::Lean).len());
-        } else if self.namespace != "public" {
-            let statement = format!("CREATE SCHEMA \"{}\"", self.namespace);
-            sqlx::raw_sql(AssertSqlSafe(statement)).execute(pool).await?;
+        }
+        let mut connection = pool.acquire().await?;
+        if self.namespace != "public" {
+            // An index is dropped by its name alone, which has to be found.
+            let statement = format!(
+                "CREATE SCHEMA IF NOT EXISTS \"{0}\"; SET search_path = \"{0}\"",
+                self.namespace
+            );
+            sqlx::raw_sql(AssertSqlSafe(statement)).execute(&mut *connection).await?;
         }
         for statement in statements {
-            sqlx::raw_sql(AssertSqlSafe(statement)).execute(pool).await?;
+            sqlx::raw_sql(AssertSqlSafe(statement)).execute(&mut *connection).await?;
         }
         Ok(())
     }
