@@ -20,12 +20,13 @@ CREATE TABLE IF NOT EXISTS runs (
 CREATE INDEX IF NOT EXISTS runs_by_job ON runs (job);
 CREATE TABLE IF NOT EXISTS deaths (pid int NOT NULL, at timestamptz NOT NULL DEFAULT clock_timestamp())";
 
-/// A run ends when its body says so, or with its process. One of which neither is known goes on.
+/// A run ends when its body says so, or with its process. One of which neither is known goes on. One
+/// whose first entry was on its way when its process died never was.
 const OVERLAPS: &str = "
 WITH ended AS (
   SELECT r.id, r.job, r.pid, r.started_at,
-         COALESCE(r.ended_at, (SELECT min(at) FROM deaths d WHERE d.pid = r.pid AND d.at > r.started_at),
-                  'infinity') AS ended_at
+         COALESCE(r.ended_at, (SELECT GREATEST(min(at), r.started_at) FROM deaths d WHERE d.pid = r.pid
+                               HAVING count(*) > 0), 'infinity') AS ended_at
   FROM runs r
 )
 SELECT a.job, a.pid, b.pid FROM ended a
@@ -92,7 +93,7 @@ impl Runs {
         self.log(cx.job_id(), body).await
     }
 
-    /// Notes that the process is dead: no run of its goes on.
+    /// Notes that the process is dead, or stopped for good: no run of its goes on.
     ///
     /// # Panics
     /// When that cannot be written.

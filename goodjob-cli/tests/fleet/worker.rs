@@ -8,7 +8,7 @@ use std::time::Duration;
 use goodjob_cli::{Environment, Invocation};
 use goodjob_core::{Context, Job, JobResult, Perform, Registry};
 use goodjob_testkit::{Runs, eventually};
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Signal, WaitOptions, kill_process, waitpid};
 use serde::{Deserialize, Serialize};
 
 /// Tells the copy of this binary to be a worker; holds its arguments, separated by spaces.
@@ -149,11 +149,15 @@ impl Worker {
         kill_process(Pid::from_child(&self.child), signal).unwrap();
     }
 
-    /// Kills it without a word, and notes its death.
+    /// Kills it without a word, and notes its death. It is stopped first: noted after its end, a job that
+    /// a neighbour takes over within those milliseconds would look as if both had run it at once.
     pub(crate) async fn kill(mut self, runs: &Runs) {
+        self.signal(Signal::STOP);
+        let stopped = waitpid(Some(Pid::from_child(&self.child)), WaitOptions::UNTRACED).unwrap();
+        assert!(stopped.is_some_and(|(_, status)| status.stopped()), "it ended before: {stopped:?}");
+        runs.died(self.pid()).await;
         self.child.kill().unwrap();
         self.child.wait().unwrap();
-        runs.died(self.pid()).await;
     }
 
     /// Waits for its end; returns its exit code, which is `None` after a signal, and its log.
