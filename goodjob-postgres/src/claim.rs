@@ -76,7 +76,7 @@ pub(crate) async fn claim(
         }
     }
     let contended = usize::try_from(contended).unwrap_or(0);
-    Ok(Found { claims: Claims { taken, contended }, paused })
+    Ok(Found { claims: Claims { taken, contended, look_again: None }, paused })
 }
 
 fn statement(strategy: LockStrategy, queues: &QueueSelector) -> &'static str {

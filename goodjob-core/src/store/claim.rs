@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::record::JobRecord;
 use crate::clock::Timestamp;
@@ -41,6 +42,10 @@ pub struct Claims {
     /// How many due jobs were passed over for a moment: somebody holds their lock, or the store takes
     /// them one at a time. More than 0 means that it is not empty: look again soon.
     pub contended: usize,
+    /// How soon another search is worth while although nothing may wake the pool: at once when the store
+    /// saw more than it gave, after a while when it looked only where it expected jobs. `None` when
+    /// nothing was left.
+    pub look_again: Option<Duration>,
 }
 
 /// What the store can say about the locks of this process.

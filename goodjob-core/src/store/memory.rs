@@ -285,7 +285,7 @@ impl Store for MemoryStore {
         due.sort_by_key(|job| wanted.rank(job));
         due.truncate(max);
         let taken = due.into_iter().map(|job| rows.start(job, me, now)).collect();
-        Ok(Claims { taken, contended: 0 })
+        Ok(Claims { taken, ..Claims::default() })
     }
 
     async fn settle(&self, ended: &[(Token, Settlement)]) -> Result<Vec<Settled>, StoreError> {
