@@ -1,6 +1,7 @@
 //! Owns everything that runs in this process: one scheduler per pool, the listener, the settler,
 //! the janitor and the heartbeat. Starts and stops them in order.
 
+mod ahead;
 mod attempt;
 mod heart;
 mod janitor;

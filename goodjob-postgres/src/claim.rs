@@ -1,11 +1,12 @@
 //! The claim: which statement for which selection, and what it brought.
 
-use goodjob_core::{Claim, Claims, ProcessId, QueueSelector, Wanted};
+use goodjob_core::{Claim, Claims, ProcessId, QueueSelector, Timestamp, Wanted};
 use sqlx::PgConnection;
 use sqlx::Row;
 use uuid::Uuid;
 
 use crate::dialect::Dialect;
+use crate::lanes::Lanes;
 use crate::options::{DequeueOrder, LockStrategy, PgOptions};
 use crate::{rows, sql};
 
@@ -26,14 +27,22 @@ pub(crate) struct Search<'a> {
     pub(crate) suspects: Suspects,
     /// Jobs that this process has in hand. They are passed over.
     pub(crate) known: &'a [Uuid],
+    /// Jobs looked at beyond those wanted, should somebody hold them.
+    pub(crate) slack: usize,
+    /// Where to look; `None` where there is no index to read lanes by.
+    pub(crate) lanes: Option<&'a Lanes>,
 }
 
 /// What a claim brought.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Found {
     pub(crate) claims: Claims,
     /// Whether anything is paused, whatever it is.
     pub(crate) paused: bool,
+    /// The server's time.
+    pub(crate) at: Timestamp,
+    /// For each lane `1` if it was read to its end, else `0`.
+    pub(crate) exhausted: String,
 }
 
 /// Claims on `lock_session`, which will hold the advisory locks.
@@ -45,25 +54,44 @@ pub(crate) async fn claim(
     session: &str,
     search: &Search<'_>,
 ) -> sqlx::Result<Found> {
-    let Search { wanted, max, suspects, known } = *search;
+    let Search { wanted, max, suspects, known, slack, lanes } = *search;
     let strategy = options.lock_strategy;
     let (mode, names) = selection(&wanted.queues);
-    let max = i64::try_from(max).unwrap_or(i64::MAX);
-    let query = sqlx::query(dialect.sql(statement(strategy, &wanted.queues)))
+    let count = |number: usize| i64::try_from(number).unwrap_or(i64::MAX);
+    let depth = lanes.map_or(0, |lanes| lanes.depth(max + slack));
+    let statement = match lanes {
+        Some(_) => sql::CLAIM_LANES,
+        None => statement(strategy, &wanted.queues),
+    };
+    let query = sqlx::query(dialect.sql(statement))
         .bind(&wanted.classes)
-        .bind(max)
-        .bind(i64::from(options.queue_select_limit))
-        .bind(names)
+        .bind(count(max))
+        .bind(count(slack))
+        .bind(names.filter(|_| lanes.is_none()))
         .bind(process.as_uuid())
         .bind(strategy.code())
         .bind(session)
         .bind(suspects == Suspects::Only)
         .bind(known);
-    let query = if strategy == LockStrategy::Advisory { query.bind(mode) } else { query };
+    let query = match lanes {
+        Some(Lanes { lanes, .. }) => query
+            .bind(lanes.iter().map(|lane| lane.queue.as_deref()).collect::<Vec<_>>())
+            .bind(lanes.iter().map(|lane| lane.priority).collect::<Vec<_>>())
+            .bind(lanes.iter().map(|lane| lane.floor.map(|(at, _)| at)).collect::<Vec<_>>())
+            .bind(lanes.iter().map(|lane| lane.floor.map(|(_, id)| id)).collect::<Vec<_>>())
+            .bind(count(depth))
+            .bind(lanes.iter().map(|lane| lane.turn).collect::<Vec<_>>()),
+        None if strategy == LockStrategy::Advisory => query.bind(mode),
+        None => query,
+    };
     let rows = query.fetch_all(lock_session).await?;
 
-    let contended: i64 = rows.first().map(|row| row.try_get("contended")).transpose()?.unwrap_or(0);
-    let paused = rows.first().map(|row| row.try_get("paused")).transpose()?.unwrap_or(false);
+    // The summary is in the first row, which is there whatever was found.
+    let summary = rows.first().ok_or(sqlx::Error::RowNotFound)?;
+    let contended: i64 = summary.try_get("contended")?;
+    let paused = summary.try_get("paused")?;
+    let at = summary.try_get("at")?;
+    let exhausted = summary.try_get::<Option<String>, _>("exhausted")?.unwrap_or_default();
     let mut taken = Vec::with_capacity(rows.len());
     for row in &rows {
         taken.extend(rows::claim(row)?);
@@ -76,7 +104,7 @@ pub(crate) async fn claim(
         }
     }
     let contended = usize::try_from(contended).unwrap_or(0);
-    Ok(Found { claims: Claims { taken, contended, look_again: None }, paused })
+    Ok(Found { claims: Claims { taken, contended, look_again: None }, paused, at, exhausted })
 }
 
 fn statement(strategy: LockStrategy, queues: &QueueSelector) -> &'static str {

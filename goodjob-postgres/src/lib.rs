@@ -27,6 +27,7 @@ mod fleet;
 mod inspect;
 pub mod jobs;
 mod key;
+mod lanes;
 pub mod migrate;
 mod options;
 mod pauses;
@@ -39,6 +40,7 @@ mod sql;
 pub mod status;
 mod store;
 mod tables;
+mod upcoming;
 
 pub use enqueue::{EnqueueIn, enqueue_in};
 pub use error::ConnectError;

@@ -23,8 +23,7 @@ impl Pauses {
         sqlx::query_as(dialect.sql(sql::PAUSED)).fetch_one(session).await
     }
 
-    /// What is left of a search; `None` when that is nothing. Pools of all queues, or of all but some, are
-    /// searched as they are: their rows are judged one by one.
+    /// What is left of a search; `None` when that is nothing.
     pub(crate) fn leave_of(&self, wanted: &Wanted) -> Option<Wanted> {
         let left = |names: &[String], paused: &[String]| -> Vec<String> {
             names.iter().filter(|name| !paused.contains(name)).cloned().collect()
@@ -32,7 +31,12 @@ impl Pauses {
         let queues = match &wanted.queues {
             QueueSelector::Only(names) => QueueSelector::Only(left(names, &self.queues)),
             QueueSelector::InOrder(names) => QueueSelector::InOrder(left(names, &self.queues)),
-            all @ (QueueSelector::All | QueueSelector::Except(_)) => all.clone(),
+            QueueSelector::All if self.queues.is_empty() => QueueSelector::All,
+            QueueSelector::All => QueueSelector::Except(self.queues.clone()),
+            QueueSelector::Except(names) => {
+                let more = self.queues.iter().filter(|queue| !names.contains(queue));
+                QueueSelector::Except(names.iter().chain(more).cloned().collect())
+            }
         };
         let classes = left(&wanted.classes, &self.classes);
         let is_nothing = match &queues {
@@ -65,6 +69,11 @@ mod tests {
         assert_eq!(pauses(&["a", "b"], &[]).leave_of(&only()), None);
         assert_eq!(pauses(&[], &["B", "A"]).leave_of(&wanted(QueueSelector::All)), None);
         let except = wanted(QueueSelector::Except(texts(&["a"])));
-        assert_eq!(pauses(&["a", "b"], &[]).leave_of(&except), Some(except));
+        let left = pauses(&["a", "b"], &[]).leave_of(&except).unwrap();
+        assert_eq!(left.queues, QueueSelector::Except(texts(&["a", "b"])));
+        let all = wanted(QueueSelector::All);
+        assert_eq!(pauses(&[], &[]).leave_of(&all), Some(all.clone()));
+        let left = pauses(&["a"], &[]).leave_of(&all).unwrap();
+        assert_eq!(left.queues, QueueSelector::Except(texts(&["a"])));
     }
 }

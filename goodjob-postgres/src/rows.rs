@@ -99,6 +99,11 @@ impl Moment {
     const FIRST: i64 = -62_135_596_800_000_000;
     const LAST: i64 = 253_402_300_799_999_999;
 
+    /// Whether it stands for every moment before the year 1.
+    pub(crate) fn is_first(self) -> bool {
+        self.0.timestamp_micros() <= Self::FIRST
+    }
+
     fn from_postgres(micros: i64) -> Self {
         let micros = micros.saturating_add(Self::EPOCH).clamp(Self::FIRST, Self::LAST);
         Self(Timestamp::from_timestamp_micros(micros).unwrap_or_default())

@@ -4,8 +4,10 @@
 mod lock;
 mod notify;
 mod peers;
+mod search;
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::thread;
 use std::time::Duration;
 
@@ -40,9 +42,10 @@ pub(crate) enum LockCommand {
         max: usize,
         reply: Reply<Claims>,
     },
-    /// The ends of these attempts are committed.
+    /// The ends of these attempts are committed, or they were given back.
     Unlock {
         tokens: Vec<Token>,
+        given_back: bool,
         done: oneshot::Sender<()>,
     },
 }
@@ -70,16 +73,18 @@ pub(crate) struct Common {
     pub(crate) signals: broadcast::Sender<Signal>,
     /// Whether the notify session lives.
     pub(crate) hearing: watch::Sender<bool>,
+    /// Whether there is an index to read lanes by.
+    pub(crate) has_lanes: Arc<AtomicBool>,
     /// To the lock session. Weak, so that the session ends with its store.
     pub(crate) lock: Option<mpsc::WeakSender<LockCommand>>,
 }
 
 impl Common {
     /// Asks the lock session to unlock; returns when it has, or is gone and every lock with it.
-    pub(crate) async fn unlock(&self, tokens: Vec<Token>) {
+    pub(crate) async fn unlock(&self, tokens: Vec<Token>, given_back: bool) {
         let Some(lock) = self.lock.as_ref().and_then(mpsc::WeakSender::upgrade) else { return };
         let (done, released) = oneshot::channel();
-        if lock.send(LockCommand::Unlock { tokens, done }).await.is_ok() {
+        if lock.send(LockCommand::Unlock { tokens, given_back, done }).await.is_ok() {
             let _ = released.await;
         }
     }
@@ -139,9 +144,9 @@ impl Sessions {
     }
 
     /// Returns when the locks are released, or gone with their session.
-    pub(crate) async fn unlock(&self, tokens: Vec<Token>) {
+    pub(crate) async fn unlock(&self, tokens: Vec<Token>, given_back: bool) {
         let (done, released) = oneshot::channel();
-        if self.lock.send(LockCommand::Unlock { tokens, done }).await.is_ok() {
+        if self.lock.send(LockCommand::Unlock { tokens, given_back, done }).await.is_ok() {
             // An error means that the session has ended, and every lock with it.
             let _ = released.await;
         }

@@ -15,6 +15,10 @@ statements! {
     CLAIM_EXCEPT = "claim_paused" "claim_candidates_except" "claim_start";
     CLAIM_IN_ORDER = "claim_paused" "claim_candidates_in_order" "claim_start";
     CLAIM_ADVISORY = "claim_paused" "claim_candidates_advisory" "claim_start";
+    CLAIM_LANES = "claim_paused" "claim_candidates_lanes" "claim_start";
+    LANES_ANY = "lanes_any" "lanes_list";
+    LANES_ONLY = "lanes_only" "lanes_list";
+    HAS_LANES = "has_lanes";
     SETTLE = "settle";
     SETTLE_UNKEPT = "settle_unkept";
     RELEASE = "release";
@@ -29,6 +33,8 @@ statements! {
     SESSION_CHECK = "session_check";
     LOCK_KEY = "lock_key";
     UPCOMING = "upcoming";
+    UPCOMING_ANY = "lanes_any" "lanes_upcoming";
+    UPCOMING_ONLY = "lanes_only" "lanes_upcoming";
     BEAT = "beat";
     PROCESS_LOCK = "process_lock";
     PEERS = "peers";

@@ -6,12 +6,13 @@ pub(crate) use connect::ServerRow;
 pub use connect::connect;
 
 use std::fmt;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use goodjob_core::{
-    Adapter, Claims, Cleaned, EnqueueError, Inserted, JobId, LockState, NewJob, Notifier,
+    Adapter, Claims, Cleaned, EnqueueError, Fate, Inserted, JobId, LockState, NewJob, Notifier,
     ProcessRecord, Retention, Settled, Settlement, Signal, Store, StoreError, Timestamp, Token,
     Wanted,
 };
@@ -23,9 +24,8 @@ use tokio_util::sync::CancellationToken;
 use crate::dialect::{Columns, Dialect};
 use crate::error::store_error;
 use crate::options::PgOptions;
-use crate::rows::Moment;
 use crate::sessions::{Common, Sessions};
-use crate::{claim, cleanup, enqueue, fleet, settle, sql};
+use crate::{cleanup, enqueue, fleet, settle, sql, upcoming};
 
 /// How long leaving waits for settlements that are under way.
 const LAST_SETTLEMENTS: Duration = Duration::from_secs(10);
@@ -50,6 +50,8 @@ struct Inner {
     signals: broadcast::Sender<Signal>,
     /// Whether the notify session lives.
     hearing: watch::Sender<bool>,
+    /// Whether there is an index to read lanes by.
+    has_lanes: Arc<AtomicBool>,
     sessions: Mutex<Option<Arc<Sessions>>>,
 }
 
@@ -166,6 +168,7 @@ impl PgStore {
                     locks: inner.locks.clone(),
                     signals: inner.signals.clone(),
                     hearing: inner.hearing.clone(),
+                    has_lanes: Arc::clone(&inner.has_lanes),
                     lock: None,
                 })?);
                 *slot = Some(Arc::clone(&sessions));
@@ -199,7 +202,9 @@ impl Store for PgStore {
             let settled = settle::settle(&pool, &dialect, sessions.process, &ended).await?;
             // A blocked one is still to end, and keeps its lock.
             let over = ended.iter().zip(&settled).filter(|(_, s)| **s != Settled::Blocked);
-            sessions.unlock(over.map(|((token, _), _)| *token).collect()).await;
+            let put_back =
+                ended.iter().any(|(_, settlement)| matches!(settlement.job, Fate::PutBack { .. }));
+            sessions.unlock(over.map(|((token, _), _)| *token).collect(), put_back).await;
             Ok(settled)
         })
         .await
@@ -210,7 +215,7 @@ impl Store for PgStore {
         let dialect = self.dialect();
         unbroken(async move {
             settle::release(&pool, &dialect, sessions.process, &tokens).await?;
-            sessions.unlock(tokens).await;
+            sessions.unlock(tokens, true).await;
             Ok(())
         })
         .await
@@ -221,16 +226,10 @@ impl Store for PgStore {
     }
 
     async fn upcoming(&self, wanted: &Wanted, limit: usize) -> Result<Vec<Timestamp>, StoreError> {
-        let (mode, names) = claim::selection(&wanted.queues);
-        let times: Vec<Moment> = sqlx::query_scalar(self.sql(sql::UPCOMING))
-            .bind(&wanted.classes)
-            .bind(mode)
-            .bind(names)
-            .bind(i64::try_from(limit).unwrap_or(i64::MAX))
-            .fetch_all(self.pool())
+        let by_lanes = self.inner.has_lanes.load(Ordering::Relaxed);
+        upcoming::upcoming(self.pool(), &self.inner.dialect, wanted, limit, by_lanes)
             .await
-            .map_err(store_error)?;
-        Ok(times.into_iter().map(|moment| moment.0).collect())
+            .map_err(store_error)
     }
 
     async fn clean_up(&self, keep: &Retention, limit: usize) -> Result<Cleaned, StoreError> {

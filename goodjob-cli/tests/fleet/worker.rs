@@ -154,7 +154,10 @@ impl Worker {
     pub(crate) async fn kill(mut self, runs: &Runs) {
         self.signal(Signal::STOP);
         let stopped = waitpid(Some(Pid::from_child(&self.child)), WaitOptions::UNTRACED).unwrap();
-        assert!(stopped.is_some_and(|(_, status)| status.stopped()), "it ended before: {stopped:?}");
+        assert!(
+            stopped.is_some_and(|(_, status)| status.stopped()),
+            "it ended before: {stopped:?}"
+        );
         runs.died(self.pid()).await;
         self.child.kill().unwrap();
         self.child.wait().unwrap();

@@ -11,6 +11,7 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use super::ahead::Ahead;
 use super::attempt::Attempt;
 use super::pause::Pause;
 use super::performer::{Performed, Performer};
@@ -24,6 +25,9 @@ use crate::store::{Claims, Health, LockState, Store, StoreError, Token, Wanted};
 /// Waits after a search that failed or met held locks alone, doubled each time.
 const FIRST_PAUSE: Duration = Duration::from_millis(30);
 const LONGEST_CONTENDED: Duration = Duration::from_millis(500);
+
+/// Jobs asked for at once: larger groups gain nothing more, and keep the lock session to themselves.
+const LARGEST_SEARCH: usize = 500;
 
 /// A notice for a time no further ahead is taken for one for now.
 const NOW: TimeDelta = TimeDelta::milliseconds(50);
@@ -76,8 +80,17 @@ impl Default for PoolState {
     }
 }
 
+/// An attempt that has ended, and how long it took, from its start in this pool.
+struct Finish {
+    performed: Performed,
+    token: Token,
+    took: Duration,
+}
+
 enum Event {
-    Finished(Performed, Token),
+    Finished(Finish),
+    /// What was read ahead does not get to its turn.
+    Stalled,
     Searched(Result<Claims, StoreError>),
     LookedAhead(Vec<Timestamp>),
     Woken(Wake),
@@ -113,7 +126,8 @@ pub(crate) struct Scheduler {
     state: watch::Sender<PoolState>,
     timetable: Timetable,
     poller: Poller,
-    running: JoinSet<(Performed, Token)>,
+    running: JoinSet<Finish>,
+    ahead: Ahead,
     /// Tells a running attempt that its lock is lost.
     lost: HashMap<Token, CancellationToken>,
     /// At most one search is under way.
@@ -132,6 +146,8 @@ pub(crate) struct Scheduler {
     answering: Vec<oneshot::Sender<()>>,
     /// No search before this.
     not_before: Option<Instant>,
+    /// A search at this time, if there is none before.
+    search_at: Option<Instant>,
     pause: Pause,
 }
 
@@ -158,6 +174,7 @@ impl Scheduler {
             wakes,
             state,
             running: JoinSet::new(),
+            ahead: Ahead::default(),
             lost: HashMap::new(),
             search: JoinSet::new(),
             asked: 0,
@@ -168,6 +185,7 @@ impl Scheduler {
             asking: Vec::new(),
             answering: Vec::new(),
             not_before: None,
+            search_at: None,
             pause: Pause::starting_at(FIRST_PAUSE),
         }
     }
@@ -184,22 +202,26 @@ impl Scheduler {
             let event = tokio::select! {
                 biased;
                 () = stop.cancelled() => break,
-                Some(done) = self.running.join_next() => match done {
-                    Ok((performed, token)) => Event::Finished(performed, token),
-                    // An attempt's own task does not panic; if it did, its drop gave the job back.
-                    Err(error) => { tracing::error!(%error, "an attempt's task ended"); Event::Ready }
-                },
+                // Before what has ended: there is always more of that while jobs are short.
                 Some(found) = self.search.join_next() => Event::Searched(found.unwrap_or_else(|error| {
                     Err(StoreError::unavailable(format!("the search came to no end: {error}")))
                 })),
+                Some(done) = self.running.join_next() => match done {
+                    Ok(finish) => Event::Finished(finish),
+                    // An attempt's own task does not panic; if it did, its drop gave the job back.
+                    Err(error) => { tracing::error!(%error, "an attempt's task ended"); Event::Ready }
+                },
                 Some(times) = self.lookahead.join_next() => Event::LookedAhead(times.unwrap_or_default()),
                 Some(wake) = self.wakes.recv() => Event::Woken(wake),
                 Ok(()) = self.locks.changed() => Event::LocksChanged,
+                () = self.ahead.stalled() => Event::Stalled,
                 () = self.timetable.due() => Event::Due,
                 () = self.poller.tick() => Event::Polled,
                 () = ready(self.not_before, self.starved, &self.settler), if self.hungry && self.search.is_empty() => Event::Ready,
+                () = at(self.search_at), if !self.hungry && self.search.is_empty() => Event::Woken(Wake::Now),
             };
             self.handle(event);
+            self.begin_next();
             self.search_if_possible();
             self.report();
         }
@@ -230,7 +252,11 @@ impl Scheduler {
                     self.look_ahead();
                 }
             }
-            Event::Finished(performed, token) => self.finished(performed, token),
+            Event::Finished(first) => {
+                let ended = self.ended_since(first);
+                self.finished(&ended);
+            }
+            Event::Stalled => self.ahead.reset(),
             Event::Searched(Ok(claims)) => self.start(claims),
             Event::Searched(Err(error)) => {
                 tracing::warn!(%error, pool = %self.wanted.queues, "cannot look for jobs");
@@ -274,7 +300,10 @@ impl Scheduler {
         if claims.contended > 0 {
             self.hold_off(LONGEST_CONTENDED);
         }
-        if found == 0 && claims.contended == 0 && self.running.is_empty() {
+        let is_over = found == 0 && claims.contended == 0 && claims.look_again.is_none();
+        self.hungry |= claims.look_again == Some(Duration::ZERO);
+        self.search_at = claims.look_again.map(|wait| Instant::now() + wait);
+        if is_over && self.running.is_empty() {
             for answer in self.answering.drain(..) {
                 // Who has stopped waiting needs no answer.
                 let _ = answer.send(());
@@ -283,13 +312,24 @@ impl Scheduler {
             self.asking.append(&mut self.answering);
         }
         for attempt in self.attempts(claims) {
-            let (lost, token) = (CancellationToken::new(), attempt.claim().token);
-            self.lost.insert(token, lost.clone());
-            let performer = Arc::clone(&self.performer);
-            self.running.spawn(async move { (performer.perform(attempt, lost).await, token) });
+            self.ahead.push(attempt);
         }
         // A lock may have been lost between the claim and now.
         self.heed_locks();
+    }
+
+    /// Begins what waits, as far as there are slots.
+    fn begin_next(&mut self) {
+        while self.running.len() < self.slots.get() {
+            let Some(attempt) = self.ahead.pop() else { return };
+            let (lost, token) = (CancellationToken::new(), attempt.claim().token);
+            self.lost.insert(token, lost.clone());
+            let (performer, begun) = (Arc::clone(&self.performer), Instant::now());
+            self.running.spawn(async move {
+                let performed = performer.perform(attempt, lost).await;
+                Finish { performed, token, took: begun.elapsed() }
+            });
+        }
     }
 
     /// Takes charge of claims: from here on each is settled or released.
@@ -306,20 +346,38 @@ impl Scheduler {
         attempts.collect()
     }
 
-    fn finished(&mut self, performed: Performed, token: Token) {
-        self.lost.remove(&token);
-        if performed == Performed::Unstarted {
+    /// All attempts that have ended by now, this one first: at full speed each turn of the loop has many.
+    fn ended_since(&mut self, first: Finish) -> Vec<Finish> {
+        let mut ended = vec![first];
+        while let Some(done) = self.running.try_join_next() {
+            match done {
+                Ok(finish) => ended.push(finish),
+                Err(error) => tracing::error!(%error, "an attempt's task ended"),
+            }
+        }
+        ended
+    }
+
+    fn finished(&mut self, ended: &[Finish]) {
+        let (mut succeeded, mut errored) = (0, 0);
+        for Finish { performed, token, took } in ended {
+            self.lost.remove(token);
+            match performed {
+                Performed::Unstarted => continue,
+                Performed::Succeeded => succeeded += 1,
+                Performed::Errored | Performed::CutOff => errored += 1,
+            }
+            self.ahead.measure(*took);
+        }
+        if succeeded + errored == 0 {
             return;
         }
         let now = self.clock.now();
         self.state.send_modify(|state| {
             state.last_execution_at = Some(now);
             state.last_active = Instant::now();
-            match performed {
-                Performed::Succeeded => state.succeeded += 1,
-                Performed::Errored | Performed::CutOff => state.errored += 1,
-                Performed::Unstarted => {}
-            }
+            state.succeeded += succeeded;
+            state.errored += errored;
         });
     }
 
@@ -330,12 +388,17 @@ impl Scheduler {
                 lost.cancel();
             }
         }
+        // What has not begun is safe in anybody's hands.
+        self.ahead.give_back(|attempt| {
+            locks.health != Health::Confirmed || locks.lost.contains(&attempt.claim().token)
+        });
     }
 
     fn search_if_possible(&mut self) {
         let free = self.slots.get().saturating_sub(self.running.len());
         let room = self.settler.room().available_permits();
-        let asked = free.min(room);
+        let ahead = self.ahead.room(self.slots.get());
+        let asked = (free + ahead).min(LARGEST_SEARCH).min(room);
         let paused = self.not_before.is_some_and(|at| at > Instant::now());
         self.hungry |= !self.asking.is_empty() && self.running.is_empty();
         self.starved = free > 0 && room == 0;
@@ -347,6 +410,7 @@ impl Scheduler {
             return;
         }
         (self.hungry, self.asked, self.not_before) = (false, asked, None);
+        self.search_at = None;
         self.answering.append(&mut self.asking);
         let (store, wanted) = (Arc::clone(&self.store), self.wanted.clone());
         self.search.spawn(async move { store.claim(&wanted, asked).await });
@@ -391,6 +455,7 @@ impl Scheduler {
     /// blocks its thread, and dropping the attempt puts the job back. Returns what was cut off.
     async fn drain(mut self, cut: CancellationToken) -> Vec<JobId> {
         self.lookahead.abort_all();
+        self.ahead.reset();
         let mut cut_off = Vec::new();
         let grace = self.performer.cancel_grace * 2 + FIRST_PAUSE;
         let patience = async {
@@ -406,11 +471,11 @@ impl Scheduler {
                     drop(self.attempts(claims));
                 },
                 Some(done) = self.running.join_next() => match done {
-                    Ok((performed, token)) => {
-                        if performed == Performed::CutOff && cut.is_cancelled() {
-                            cut_off.push(token.job);
+                    Ok(finish) => {
+                        if finish.performed == Performed::CutOff && cut.is_cancelled() {
+                            cut_off.push(finish.token.job);
                         }
-                        self.finished(performed, token);
+                        self.finished(&[finish]);
                     }
                     Err(error) if error.is_cancelled() => {}
                     Err(error) => tracing::error!(%error, "an attempt's task ended"),
@@ -426,6 +491,13 @@ impl Scheduler {
         }
         cut_off.extend(self.lost.keys().map(|token| token.job));
         cut_off
+    }
+}
+
+async fn at(when: Option<Instant>) {
+    match when {
+        Some(when) => tokio::time::sleep_until(when).await,
+        None => std::future::pending().await,
     }
 }
 

@@ -14,8 +14,13 @@ use crate::store::{Fate, Settled, Settlement, Store, StoreError, Token};
 
 /// The largest group written in one statement.
 const MAX_GROUP: usize = 500;
-/// Attempts that may run or wait to be written beyond the slots of all pools.
-const MAX_WAITING: usize = 1_000;
+/// Attempts that may wait for a slot or to be written beyond the slots of all pools.
+const MAX_WAITING: usize = 2_000;
+/// While outcomes come in crowds, a group gathers for so long unless it is full before. A statement costs
+/// about as much as a hundred of its rows.
+const GATHERING: Duration = Duration::from_millis(2);
+/// As many in one group are a crowd.
+const CROWD: usize = 32;
 /// The first wait between tries while the store is away.
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 /// Time between tries of an outcome whose row somebody else holds.
@@ -123,6 +128,7 @@ impl Writer {
     async fn run(mut self, mut inbox: mpsc::UnboundedReceiver<Message>) {
         let mut group = Vec::with_capacity(MAX_GROUP);
         let mut flushes = Vec::new();
+        let mut crowded = false;
         loop {
             let closed = tokio::select! {
                 received = inbox.recv_many(&mut group, MAX_GROUP) => received == 0,
@@ -131,6 +137,10 @@ impl Writer {
             if closed {
                 break;
             }
+            if crowded {
+                gather(&mut inbox, &mut group).await;
+            }
+            crowded = group.len() >= CROWD;
             self.write(group.drain(..), &mut flushes).await;
             if self.blocked.is_empty() {
                 for answer in flushes.drain(..) {
@@ -245,6 +255,19 @@ impl Writer {
         };
         tokio::time::sleep_until(last_try.min(Instant::now() + wait)).await;
         Instant::now() < last_try
+    }
+}
+
+/// Lets a group grow until it is full, its time is over, or somebody waits for it.
+async fn gather(inbox: &mut mpsc::UnboundedReceiver<Message>, group: &mut Vec<Message>) {
+    let over = tokio::time::sleep(GATHERING);
+    tokio::pin!(over);
+    while group.len() < MAX_GROUP && !matches!(group.last(), Some(Message::Flush(_))) {
+        let room = MAX_GROUP - group.len();
+        tokio::select! {
+            received = inbox.recv_many(group, room) => if received == 0 { return },
+            () = &mut over => return,
+        }
     }
 }
 

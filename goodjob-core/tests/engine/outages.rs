@@ -63,7 +63,7 @@ async fn with_too_many_outcomes_held_no_job_is_claimed_and_none_is_lost_between_
     let ids = stage.enqueue_all(jobs(6_000, "J")).await;
     capsule.idle_for(secs(600)).await;
     let held = stage.log.began("J");
-    assert!((3_000..=4_000).contains(&held), "{held} outcomes are held");
+    assert!((3_000..=5_000).contains(&held), "{held} outcomes are held");
     let claims = stage.rigged.made(Kind::Claim);
     capsule.idle_for(secs(1_200)).await;
     assert_eq!(stage.rigged.made(Kind::Claim), claims, "there is no room");

@@ -5,7 +5,6 @@
 //! session takes the locks again, with a write, for the attempts that are still current, and the rest
 //! are reported lost (failure model 4.4).
 
-use std::borrow::Cow;
 use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,15 +15,15 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 use uuid::Uuid;
 
+use super::search::{Searcher, Terms};
 use super::{
     Common, DEADLINE, FIRST_PAUSE, LockCommand, Reply, connect, end_predecessor, jittered, within,
 };
-use crate::claim::{Found, Search, Suspects};
+use crate::claim::Suspects;
 use crate::error::{is_down_for_everyone, is_fatal, store_error};
 use crate::options::LockStrategy;
-use crate::pauses::Pauses;
 use crate::settle::{release, tokens};
-use crate::{claim, sql};
+use crate::sql;
 
 /// Time between looks at the session: while it holds locks, and while it holds none.
 const WATCH: Duration = Duration::from_secs(1);
@@ -48,8 +47,7 @@ pub(crate) struct LockSession {
     held: HashSet<Token>,
     /// The one of them, if any, that is suspected of killing its process.
     suspect: Option<Token>,
-    /// Whether anything was paused when jobs were last looked for.
-    paused: bool,
+    searcher: Searcher,
     published: watch::Sender<Arc<Vec<Token>>>,
     /// Looks for jobs that are ours without our knowing still to be made: the server may carry a claim
     /// through after it was told to end its session.
@@ -66,10 +64,10 @@ struct Live {
 impl LockSession {
     pub(crate) fn new(common: Common, published: watch::Sender<Arc<Vec<Token>>>) -> Self {
         Self {
+            searcher: Searcher::new(common.clone()),
             common,
             held: HashSet::new(),
             suspect: None,
-            paused: false,
             published,
             sweeps: 0,
             audited: Instant::now(),
@@ -187,20 +185,8 @@ impl LockSession {
     ) -> sqlx::Result<Claims> {
         let Live { connection, secret } = live;
         let known = self.known();
-        let Common { options, dialect, process, .. } = &self.common;
-        let mut wanted = Cow::Borrowed(wanted);
-        if self.paused {
-            let pauses = within(DEADLINE, Pauses::read(connection, dialect)).await?;
-            self.paused = pauses.something;
-            match pauses.leave_of(&wanted) {
-                Some(rest) => wanted = Cow::Owned(rest),
-                None => return Ok(Claims::default()),
-            }
-        }
-        let search = Search { wanted: &wanted, max, suspects, known: &known };
-        let claiming = claim::claim(connection, options, dialect, *process, secret, &search);
-        let Found { claims, paused } = within(DEADLINE, claiming).await?;
-        self.paused = paused;
+        let terms = Terms { secret, suspects, known: &known };
+        let claims = self.searcher.search(connection, wanted, max, &terms).await?;
         self.held.extend(claims.taken.iter().map(|claim| claim.token));
         Ok(claims)
     }
@@ -225,7 +211,7 @@ impl LockSession {
             {
                 tracing::warn!(%error, "claimed jobs that nobody waits for are left to the sweep");
             }
-            common.unlock(tokens).await;
+            common.unlock(tokens, true).await;
         });
         // For those that could not be released.
         self.sweeps = self.sweeps.max(2);
@@ -234,7 +220,10 @@ impl LockSession {
     async fn unlock(&mut self, live: &mut Live, unlocks: Vec<LockCommand>) -> sqlx::Result<()> {
         let (mut jobs, mut waiting) = (Vec::new(), Vec::new());
         for command in unlocks {
-            let LockCommand::Unlock { tokens, done } = command else { continue };
+            let LockCommand::Unlock { tokens, given_back, done } = command else { continue };
+            if given_back {
+                self.searcher.forget();
+            }
             // What is not held was lost with an earlier session.
             let held = tokens.iter().filter(|token| self.held.contains(token));
             jobs.extend(held.map(|token| token.job.as_uuid()));
@@ -292,6 +281,7 @@ impl LockSession {
     /// Compares the locks that the session holds with those it should, and unlocks the surplus.
     async fn audit(&mut self, live: &mut Live) -> sqlx::Result<()> {
         self.audited = Instant::now();
+        self.searcher.survey(&mut live.connection).await?;
         let expected: Vec<Uuid> = self.held.iter().map(|token| token.job.as_uuid()).collect();
         let query = sqlx::query_scalar(self.common.dialect.sql(sql::SURPLUS_KEYS)).bind(expected);
         let surplus: Vec<i64> = within(DEADLINE, query.fetch_all(&mut live.connection)).await?;
@@ -400,6 +390,7 @@ impl LockSession {
             *state = LockState { health: Health::Confirmed, lost: Arc::new(lost) };
         });
         self.sweep(&mut live).await?;
+        self.searcher.survey(&mut live.connection).await?;
         // Jobs may have come while nothing was claimed. Nobody listening is fine.
         let _ = self.common.signals.send(Signal::Resync);
         Ok(live)
@@ -455,7 +446,7 @@ impl LockSession {
 
     fn answer_without_session(&mut self, command: LockCommand) {
         match command {
-            LockCommand::Unlock { tokens, done } => {
+            LockCommand::Unlock { tokens, done, .. } => {
                 self.forget(&tokens);
                 let _ = done.send(());
             }

@@ -19,4 +19,4 @@
            -- unless by_scheduled_at: created_at
   LIMIT $2::bigint + $3::bigint
   FOR NO KEY UPDATE SKIP LOCKED
-)
+), rest AS (SELECT NULL::text AS exhausted)

@@ -61,9 +61,10 @@
   SELECT CASE WHEN (SELECT count(*) FROM locked) < $2::bigint
               THEN (SELECT count(*) FROM candidate WHERE unowned) - (SELECT count(*) FROM locked WHERE unowned)
               ELSE 0 END AS contended,
-         (SELECT something FROM paused) AS paused
+         (SELECT something FROM paused) AS paused, (SELECT exhausted FROM rest) AS exhausted
 )
-SELECT contention.contended, contention.paused, j.*
+SELECT contention.contended, contention.paused, now() AS at,
+       CASE WHEN row_number() OVER () = 1 THEN contention.exhausted END AS exhausted, j.*
 FROM contention LEFT JOIN (
   SELECT c.id, c.job_class, c.queue_name, c.priority, c.serialized_params, c.labels,
          c.created_at::timestamptz AS created_at, c.scheduled_at::timestamptz AS scheduled_at,

@@ -54,7 +54,9 @@ impl PgStore {
         let (signals, _) = broadcast::channel(SIGNALS);
         let locks = watch::Sender::default();
         let (hearing, sessions) = (watch::Sender::default(), Mutex::default());
-        let inner = Inner { options, columns, dialect, pool, locks, signals, hearing, sessions };
+        let has_lanes = Arc::default();
+        let inner =
+            Inner { options, columns, dialect, pool, locks, signals, hearing, has_lanes, sessions };
         Self { inner: Arc::new(inner) }
     }
 

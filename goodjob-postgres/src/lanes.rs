@@ -1,0 +1,245 @@
+//! Lanes: the ranges of one queue and one priority that a claim visits, and how far each is known to be
+//! worked off.
+//!
+//! A claim reads each lane from its *floor*, so that it neither walks over other queues' backlogs nor, under
+//! a long transaction that keeps vacuum away, over the dead entries of what was taken before. Rows may
+//! appear below a floor all the same: committed late, given back, set to an earlier time by hand. So the
+//! lanes are looked for again, each from its true beginning, when their floors yield nothing, and now and
+//! then while they yield plenty.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use goodjob_core::{Claim, QueueSelector, Timestamp};
+use sqlx::{FromRow, PgConnection};
+use tokio::time::Instant;
+use uuid::Uuid;
+
+use crate::dialect::Dialect;
+use crate::rows::Moment;
+use crate::sql;
+
+/// Lanes that are worked by floors. With more, claims go without.
+pub(crate) const MAX_LANES: usize = 4096;
+/// Rows that one claim looks at in all lanes together, about.
+const MAX_ROWS: usize = 4096;
+/// Rows of a lane that a claim looks at in any case.
+const MIN_ROWS: usize = 16;
+/// Time between looks at the beginnings while the floors yield plenty. A look that costs much is repeated
+/// less often: it may take a twentieth of the time.
+const RHYTHM: Duration = Duration::from_millis(250);
+const SHARE: u32 = 20;
+/// No row stays unseen for longer.
+const LONGEST: Duration = Duration::from_millis(900);
+/// How far behind the server's time the floor of a lane stays that was read to its end: rows whose
+/// transaction commits a little late lie in between.
+const LATE: Duration = Duration::from_secs(2);
+/// How soon the beginnings are looked at after a claim that found less than it wanted.
+pub(crate) const UNSURE: Duration = Duration::from_millis(100);
+
+/// A range of rows, and from where it is read.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Lane {
+    pub(crate) queue: Option<String>,
+    pub(crate) priority: Option<i32>,
+    /// The queue's place in a list that goes by order.
+    pub(crate) turn: i32,
+    /// `None` is the beginning.
+    pub(crate) floor: Option<(Timestamp, Uuid)>,
+}
+
+#[derive(FromRow)]
+struct LaneRow {
+    queue_name: Option<String>,
+    priority: Option<i32>,
+    scheduled_at: Option<Moment>,
+    id: Uuid,
+    turn: i32,
+}
+
+impl From<LaneRow> for Lane {
+    fn from(row: LaneRow) -> Self {
+        // A moment before the first that we know, such as -infinity, is no floor.
+        let at = row.scheduled_at.filter(|moment| !moment.is_first());
+        let floor = at.map(|at| (at.0, row.id)).filter(|_| row.queue_name.is_some());
+        Self { queue: row.queue_name, priority: row.priority, turn: row.turn, floor }
+    }
+}
+
+/// What a claim of a pool's lanes came to.
+pub(crate) struct Catch<'a> {
+    pub(crate) taken: &'a [Claim],
+    /// For each lane whether it was read to its end.
+    pub(crate) exhausted: &'a str,
+    /// The server's time.
+    pub(crate) at: Timestamp,
+    /// Whether as many were found as wanted.
+    pub(crate) full: bool,
+}
+
+/// The lanes of one pool.
+#[derive(Debug, Default)]
+pub(crate) struct Lanes {
+    pub(crate) lanes: Vec<Lane>,
+    /// When the beginnings were looked at, and how long that and the claim after it took.
+    looked: Option<(Instant, Duration)>,
+    /// Whether the last claim found as much as it wanted.
+    full: bool,
+}
+
+impl Lanes {
+    /// Looks where the lanes of these queues begin.
+    pub(crate) async fn look(
+        session: &mut PgConnection,
+        dialect: &Dialect,
+        queues: &QueueSelector,
+    ) -> sqlx::Result<Vec<Lane>> {
+        let (statement, names) = match queues {
+            QueueSelector::All => (sql::LANES_ANY, None),
+            QueueSelector::Except(names) => (sql::LANES_ANY, Some(names)),
+            QueueSelector::Only(names) | QueueSelector::InOrder(names) => {
+                (sql::LANES_ONLY, Some(names))
+            }
+        };
+        let in_order = matches!(queues, QueueSelector::InOrder(_));
+        let rows: Vec<LaneRow> = sqlx::query_as(dialect.sql(statement))
+            .bind(names)
+            .bind(i64::try_from(MAX_LANES + 1).unwrap_or(i64::MAX))
+            .fetch_all(session)
+            .await?;
+        let lane = |row: LaneRow| Lane { turn: if in_order { row.turn } else { 0 }, ..row.into() };
+        Ok(rows.into_iter().map(lane).collect())
+    }
+
+    pub(crate) fn begin(&mut self, lanes: Vec<Lane>) {
+        (self.lanes, self.looked) = (lanes, Some((Instant::now(), Duration::ZERO)));
+    }
+
+    /// Says what a look cost, with the claim after it, which walks from the beginnings.
+    pub(crate) fn cost(&mut self, cost: Duration) {
+        if let Some((_, known)) = &mut self.looked {
+            *known = cost;
+        }
+    }
+
+    /// Whether there are too many to be worked like this.
+    pub(crate) fn are_too_many(&self) -> bool {
+        self.lanes.len() > MAX_LANES
+    }
+
+    /// Whether the beginnings have to be looked at before the next claim.
+    pub(crate) fn are_stale(&self) -> bool {
+        match self.looked {
+            None => true,
+            Some((at, cost)) => self.full && at.elapsed() >= (cost * SHARE).clamp(RHYTHM, LONGEST),
+        }
+    }
+
+    /// How long the beginnings are not to be looked at, although the floors yielded nothing.
+    pub(crate) fn wait(&self) -> Duration {
+        let Some((at, cost)) = self.looked else { return Duration::ZERO };
+        // A look that costs little may be had at any time.
+        let rest = if cost < Duration::from_millis(5) { Duration::ZERO } else { cost * SHARE };
+        rest.min(LONGEST).saturating_sub(at.elapsed())
+    }
+
+    /// Forgets where the lanes begin: a row was given back.
+    pub(crate) fn forget(&mut self) {
+        self.looked = None;
+    }
+
+    /// Rows that a claim of so many reads of each lane. With few lanes each may give all of them; with many
+    /// they are read less deep, and a claim may bring less than it wanted.
+    pub(crate) fn depth(&self, wanted: usize) -> usize {
+        let lanes = self.lanes.len().max(1);
+        if lanes * wanted <= MAX_ROWS {
+            wanted
+        } else {
+            (MAX_ROWS / lanes).clamp(MIN_ROWS, wanted.max(MIN_ROWS))
+        }
+    }
+
+    /// Moves the floors to what was taken last, and in lanes that were read to their end to the present,
+    /// nearly.
+    pub(crate) fn advance(&mut self, catch: &Catch<'_>) {
+        self.full = catch.full;
+        let mut last: HashMap<(Option<&str>, Option<i32>), (Timestamp, Uuid)> = HashMap::new();
+        for claim in catch.taken {
+            let Some(at) = claim.job.scheduled_at else { continue };
+            let here = (at, claim.job.id.as_uuid());
+            let floor =
+                last.entry((claim.job.queue.as_deref(), claim.job.priority)).or_insert(here);
+            *floor = here.max(*floor);
+        }
+        let mut exhausted = catch.exhausted.bytes().map(|bit| bit == b'1');
+        for lane in &mut self.lanes {
+            let is_exhausted = exhausted.next().unwrap_or(false);
+            if lane.queue.is_none() {
+                continue;
+            }
+            let taken = last.get(&(lane.queue.as_deref(), lane.priority)).copied();
+            let end = is_exhausted.then(|| (catch.at - LATE, Uuid::nil()));
+            lane.floor = lane.floor.max(taken).max(end);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use chrono::DateTime;
+
+    use super::*;
+
+    fn at(seconds: i64) -> Timestamp {
+        DateTime::from_timestamp(seconds, 0).unwrap()
+    }
+
+    fn lanes(floors: &[Option<i64>]) -> Lanes {
+        let lane = |(n, floor): (usize, &Option<i64>)| Lane {
+            queue: Some(format!("q{n}")),
+            priority: Some(0),
+            turn: 0,
+            floor: floor.map(|seconds| (at(seconds), Uuid::nil())),
+        };
+        Lanes { lanes: floors.iter().enumerate().map(lane).collect(), ..Lanes::default() }
+    }
+
+    #[test]
+    fn floors_rise_to_the_present_where_a_lane_was_read_to_its_end_and_never_sink() {
+        let mut lanes = lanes(&[None, Some(50), Some(5_000), Some(7)]);
+        let catch = Catch { taken: &[], exhausted: "1110", at: at(1_000), full: false };
+        lanes.advance(&catch);
+        let floors: Vec<_> = lanes.lanes.iter().map(|lane| lane.floor.unwrap().0).collect();
+        assert_eq!(floors, [at(998), at(998), at(5_000), at(7)]);
+    }
+
+    #[test]
+    fn the_rows_read_are_shared_among_many_lanes() {
+        assert_eq!(lanes(&[]).depth(516), 516);
+        assert_eq!(lanes(&[None; 4]).depth(516), 516);
+        assert_eq!(lanes(&[None; 64]).depth(516), 64);
+        assert_eq!(lanes(&[None; 1_000]).depth(516), 16);
+        assert_eq!(lanes(&[None; 1_000]).depth(1), 1);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn beginnings_are_looked_at_in_a_rhythm_that_heeds_what_it_costs() {
+        let mut lanes = lanes(&[None]);
+        assert!(lanes.are_stale());
+        lanes.begin(lanes.lanes.clone());
+        let catch = Catch { taken: &[], exhausted: "0", at: at(1), full: true };
+        lanes.advance(&catch);
+        for (cost, rhythm) in [(1, 250), (30, 600), (200, 900)] {
+            lanes.begin(lanes.lanes.clone());
+            lanes.cost(Duration::from_millis(cost));
+            tokio::time::advance(Duration::from_millis(rhythm - 1)).await;
+            assert!(!lanes.are_stale(), "{cost}");
+            assert_eq!(lanes.wait().is_zero(), cost == 1);
+            tokio::time::advance(Duration::from_millis(1)).await;
+            assert!(lanes.are_stale() && lanes.wait().is_zero(), "{cost}");
+        }
+        lanes.begin(lanes.lanes.clone());
+        lanes.forget();
+        assert!(lanes.are_stale());
+    }
+}

@@ -1,0 +1,77 @@
+-- Head of a claim that visits lanes: each from its floor, the place before which nothing is expected, and
+-- no more rows of it than `$14`. `$15` is the lane's place in a queue list that goes by order.
+--
+-- Rows are looked at without locks first, since the order of a claim goes over all lanes; then as many as
+-- are wanted, and `$3` more in case somebody holds some, are row-locked in that order. The row lock judges
+-- the newest version of the row again. If lanes were cut off at `$14` rows, what sorts after the first such
+-- cut may not be next: it is left for the next claim.
+-- `$9` are the jobs that this process has: if somebody takes it for dead and clears their owner, its own
+-- session finds their locks free, and would run them beside themselves.
+-- Rows without a queue are one lane, whatever their priority, and have no floor.
+, lane AS MATERIALIZED (
+  SELECT n, queue_name, priority, COALESCE(at, '-infinity') AS at,
+         COALESCE(id, '00000000-0000-0000-0000-000000000000') AS id, turn
+  FROM unnest($10::text[], $11::int[], $12::timestamptz[], $13::uuid[], $15::int[])
+    WITH ORDINALITY AS l(queue_name, priority, at, id, turn, n)
+), seen AS MATERIALIZED (
+  SELECT l.n, l.turn, s.*
+  FROM lane l CROSS JOIN LATERAL (
+    SELECT * FROM (
+      SELECT g.ctid AS place, g.id, g.priority, g.scheduled_at FROM good_jobs g
+      WHERE g.queue_name = l.queue_name AND g.priority = l.priority
+        AND g.finished_at IS NULL AND g.locked_by_id IS NULL AND g.scheduled_at <= now()
+        AND (g.scheduled_at, g.id) >= (l.at, l.id)
+        AND g.job_class = ANY($1::text[]) AND (g.performed_at IS NULL OR g.id <> ALL($9::uuid[]))
+        AND CASE WHEN (SELECT something FROM paused)
+                 THEN (g.job_class = ANY((SELECT classes FROM paused)::text[])
+                       OR g.queue_name = ANY((SELECT queues FROM paused)::text[])
+                       OR g.labels && (SELECT labels FROM paused)::text[]) IS NOT TRUE
+                 ELSE true END
+      ORDER BY g.scheduled_at, g.id LIMIT $14::bigint) AS of_both
+    UNION ALL
+    SELECT * FROM (
+      SELECT g.ctid, g.id, g.priority, g.scheduled_at FROM good_jobs g
+      WHERE l.priority IS NULL AND g.queue_name = l.queue_name AND g.priority IS NULL
+        AND g.finished_at IS NULL AND g.locked_by_id IS NULL AND g.scheduled_at <= now()
+        AND (g.scheduled_at, g.id) >= (l.at, l.id)
+        AND g.job_class = ANY($1::text[]) AND (g.performed_at IS NULL OR g.id <> ALL($9::uuid[]))
+        AND CASE WHEN (SELECT something FROM paused)
+                 THEN (g.job_class = ANY((SELECT classes FROM paused)::text[])
+                       OR g.queue_name = ANY((SELECT queues FROM paused)::text[])
+                       OR g.labels && (SELECT labels FROM paused)::text[]) IS NOT TRUE
+                 ELSE true END
+      ORDER BY g.scheduled_at, g.id LIMIT $14::bigint) AS of_a_queue
+    UNION ALL
+    SELECT * FROM (
+      SELECT g.ctid, g.id, g.priority, g.scheduled_at FROM good_jobs g
+      WHERE l.queue_name IS NULL AND g.queue_name IS NULL
+        AND g.finished_at IS NULL AND g.locked_by_id IS NULL AND g.scheduled_at <= now()
+        AND g.job_class = ANY($1::text[]) AND (g.performed_at IS NULL OR g.id <> ALL($9::uuid[]))
+        AND CASE WHEN (SELECT something FROM paused)
+                 THEN (g.job_class = ANY((SELECT classes FROM paused)::text[])
+                       OR g.labels && (SELECT labels FROM paused)::text[]) IS NOT TRUE
+                 ELSE true END
+      ORDER BY g.priority, g.scheduled_at, g.id LIMIT $14::bigint) AS of_none
+  ) AS s
+), counts AS MATERIALIZED (
+  SELECT l.n, count(s.id) AS rows FROM lane l LEFT JOIN seen s USING (n) GROUP BY l.n
+), cut AS MATERIALIZED (
+  SELECT DISTINCT ON (n) turn, priority, scheduled_at, id FROM seen JOIN counts USING (n)
+  WHERE rows >= $14::bigint AND $14::bigint < $2::bigint + $3::bigint
+  ORDER BY n, priority DESC, scheduled_at DESC, id DESC
+), chosen AS MATERIALIZED (
+  SELECT s.place FROM seen s
+  WHERE NOT EXISTS (
+    SELECT FROM cut c
+    WHERE (s.turn, s.priority IS NULL, COALESCE(s.priority, 0), s.scheduled_at, s.id)
+        > (c.turn, c.priority IS NULL, COALESCE(c.priority, 0), c.scheduled_at, c.id))
+  ORDER BY s.turn, s.priority, s.scheduled_at, s.id LIMIT $2::bigint + $3::bigint
+), candidate AS MATERIALIZED (
+  SELECT g.id, g.performed_at AS before, true AS unowned
+  FROM chosen c JOIN good_jobs g ON g.ctid = c.place
+  WHERE g.finished_at IS NULL AND g.locked_by_id IS NULL AND g.scheduled_at <= now()
+    AND $4::text[] IS NULL AND ($6::smallint = 1 OR current_setting('goodjob.session', true) = $7::text)
+  FOR NO KEY UPDATE OF g SKIP LOCKED
+), rest AS (
+  SELECT string_agg(CASE WHEN rows < $14::bigint THEN '1' ELSE '0' END, '' ORDER BY n) AS exhausted FROM counts
+)
