@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use goodjob_core::{
-    Claim, ErrorEvent, ExecutionRecord, JobRecord, Payload, ProcessId, Timestamp, Token,
+    Claim, ErrorEvent, ExecutionId, ExecutionRecord, JobRecord, Payload, ProcessId, Timestamp,
+    Token,
 };
 use serde_json::Value;
 use sqlx::error::BoxDynError;
@@ -46,15 +47,15 @@ fn payload(row: &PgRow) -> Payload {
 
 /// One row of a claim; `None` is the row that only carries the contention.
 pub(crate) fn claim(row: &PgRow) -> sqlx::Result<Option<Claim>> {
-    let Some(execution) = row.try_get::<Option<Uuid>, _>("execution_id")? else {
+    if row.try_get::<Option<Uuid>, _>("id")?.is_none() {
         return Ok(None);
-    };
+    }
     let job = job(row)?;
     let performed_at: Timestamp = row.try_get("performed_at")?;
     let interruptions: i64 = row.try_get::<Option<i64>, _>("interruptions")?.unwrap_or(0);
     let token = Token {
         job: job.id,
-        execution: execution.into(),
+        execution: ExecutionId::generate(),
         performed_at,
         executions_count: job.executions_count,
     };

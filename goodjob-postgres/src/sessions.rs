@@ -3,6 +3,7 @@
 
 mod lock;
 mod notify;
+mod openings;
 mod peers;
 mod search;
 

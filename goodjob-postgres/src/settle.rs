@@ -1,4 +1,5 @@
-//! Writes settlements, as many as there are in one statement; a second one is for jobs that are not kept.
+//! Writes settlements, as many as there are in one statement. The two kinds that nearly all are have short
+//! statements of their own; what those have no answer for is left to the one that knows every case.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -60,6 +61,9 @@ pub(crate) async fn settle(
     let unkept = ended.iter().filter(|(_, settlement)| settlement.deletes());
     let unkept: Vec<&Token> = unkept.map(|(token, _)| token).collect();
     let mut answers = delete(pool, dialect, process, &unkept).await?;
+    let succeeded: Vec<&(Token, Settlement)> =
+        ended.iter().filter(|(_, settlement)| is_kept_success(settlement)).collect();
+    answers.extend(succeed(pool, dialect, process, &succeeded).await?);
     let rest = ended.iter().filter(|(token, _)| !answers.contains_key(&token.execution));
     let rest: Vec<&(Token, Settlement)> = rest.collect();
     answers.extend(update(pool, dialect, process, &rest).await?);
@@ -89,6 +93,34 @@ async fn delete(
         .bind(process.as_uuid());
     let rows = on(pool, DEADLINE, async |connection| query.fetch_all(connection).await).await?;
     Ok(answers(rows))
+}
+
+fn is_kept_success(settlement: &Settlement) -> bool {
+    settlement.job == Fate::Succeed && !settlement.deletes()
+}
+
+/// Ends attempts that succeeded. What it has no answer for is to be updated like any other.
+async fn succeed(
+    pool: &PgPool,
+    dialect: &Dialect,
+    process: ProcessId,
+    ended: &[&(Token, Settlement)],
+) -> Result<Answers, StoreError> {
+    if ended.is_empty() {
+        return Ok(Answers::new());
+    }
+    let tokens = tokens(ended.iter().map(|(token, _)| token));
+    let seconds = ended.iter().map(|(_, settlement)| settlement.duration.as_secs_f64());
+    let query = sqlx::query_scalar(dialect.sql(sql::SETTLE_SUCCEEDED))
+        .bind(tokens.jobs)
+        .bind(tokens.executions)
+        .bind(tokens.performed_at)
+        .bind(tokens.counts)
+        .bind(seconds.collect::<Vec<f64>>())
+        .bind(process.as_uuid());
+    let written: Vec<Uuid> =
+        on(pool, DEADLINE, async |connection| query.fetch_all(connection).await).await?;
+    Ok(written.into_iter().map(|execution| (execution.into(), Settled::Written)).collect())
 }
 
 async fn update(

@@ -20,7 +20,9 @@ statements! {
     LANES_ONLY = "lanes_only" "lanes_list";
     HAS_LANES = "has_lanes";
     SETTLE = "settle";
+    SETTLE_SUCCEEDED = "settle_succeeded";
     SETTLE_UNKEPT = "settle_unkept";
+    EXECUTIONS_OPEN = "executions_open";
     RELEASE = "release";
     UNLOCK = "unlock";
     READOPT = "readopt";
@@ -30,6 +32,7 @@ statements! {
     UNLOCK_KEYS = "unlock_keys";
     END_PREDECESSOR = "end_predecessor";
     SESSION = "session";
+    LOCK_SESSION = "lock_session";
     SESSION_CHECK = "session_check";
     LOCK_KEY = "lock_key";
     UPCOMING = "upcoming";

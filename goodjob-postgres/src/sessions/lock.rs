@@ -15,6 +15,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 use uuid::Uuid;
 
+use super::openings::Openings;
 use super::search::{Searcher, Terms};
 use super::{
     Common, DEADLINE, FIRST_PAUSE, LockCommand, Reply, connect, end_predecessor, jittered, within,
@@ -48,6 +49,7 @@ pub(crate) struct LockSession {
     /// The one of them, if any, that is suspected of killing its process.
     suspect: Option<Token>,
     searcher: Searcher,
+    openings: Openings,
     published: watch::Sender<Arc<Vec<Token>>>,
     /// Looks for jobs that are ours without our knowing still to be made: the server may carry a claim
     /// through after it was told to end its session.
@@ -67,6 +69,7 @@ impl LockSession {
             searcher: Searcher::new(common.clone()),
             common,
             held: HashSet::new(),
+            openings: Openings::default(),
             suspect: None,
             published,
             sweeps: 0,
@@ -107,6 +110,7 @@ impl LockSession {
                     self.look(live).await?;
                     looked = Instant::now();
                 }
+                () = self.openings.due() => self.open_executions(live).await?,
                 received = inbox.recv_many(&mut commands, 64) => if received == 0 { return Ok(()) },
             }
             // Unlocks before claims: a lock that is done with must not wait for a search.
@@ -188,7 +192,37 @@ impl LockSession {
         let terms = Terms { secret, suspects, known: &known };
         let claims = self.searcher.search(connection, wanted, max, &terms).await?;
         self.held.extend(claims.taken.iter().map(|claim| claim.token));
+        self.openings.add(claims.taken.iter().map(|claim| claim.token));
         Ok(claims)
+    }
+
+    /// Writes the executions of attempts that have run for a while.
+    async fn open_executions(&mut self, live: &mut Live) -> sqlx::Result<()> {
+        let mut lasting = self.openings.take_due();
+        lasting.retain(|token| self.held.contains(token));
+        if lasting.is_empty() {
+            return Ok(());
+        }
+        let running = tokens(lasting.iter());
+        let query = sqlx::query(self.common.dialect.sql(sql::EXECUTIONS_OPEN))
+            .bind(running.jobs)
+            .bind(running.executions)
+            .bind(running.performed_at)
+            .bind(running.counts)
+            .bind(self.common.process.as_uuid())
+            .execute(&mut live.connection);
+        match within(DEADLINE, query).await {
+            Ok(_) => Ok(()),
+            Err(error) if is_fatal(&error) => {
+                self.openings.put_back(lasting);
+                Err(error)
+            }
+            // They are written at the end.
+            Err(error) => {
+                tracing::warn!(%error, attempts = lasting.len(), "cannot show that attempts run");
+                Ok(())
+            }
+        }
     }
 
     /// The jobs that this process has in hand, with or without their lock.
@@ -327,8 +361,10 @@ impl LockSession {
         loop {
             let (options, process) = (self.common.options.clone(), self.common.process);
             let opening = async move {
-                let (connection, secret) =
+                let (mut connection, secret) =
                     connect(&options, &format!("goodjob lock {process}")).await?;
+                let settings = sqlx::query(sql::LOCK_SESSION).execute(&mut connection);
+                within(DEADLINE, settings).await?;
                 Ok(Live { connection, secret })
             };
             let opened = match self.meanwhile(opening, unguarded_since, inbox).await? {

@@ -1,28 +1,31 @@
--- Tail of every claim: takes the advisory locks, writes the owner, starts the attempts.
+-- Tail of every claim: takes the advisory locks and writes the owner.
 --
 -- pg_try_advisory_lock stands in a materialised CTE over rows that are row-locked already: evaluated
 -- next to an updated table it may run twice for a row and leak a lock (wire contract F5, failure model
--- M7). One UPDATE and not two, because each one enters the row into a dozen indexes again.
--- A row whose `performed_at` was set belonged to an attempt that vanished: its execution is closed as
--- the gem closes it, and the vanished attempts in a row are counted for the poison limit. Their text is
--- matched from its start, and not by LIKE, whose % would span the colon: a poisoned job's own error
--- quotes it. Whoever ran beside a job that kills its process vanished with it: so that they are not
--- given up together, those that vanished twice are taken by themselves, one at a time (`$8`), and passed
--- over otherwise.
+-- M7). One UPDATE and not two, because each one enters the row into every index again.
+--
+-- An attempt's execution is not written here but when it ends, or has run for a while (ADR 0016). A row
+-- whose `performed_at` was set belonged to an attempt that vanished: its execution is closed as the gem
+-- closes it, or written closed where it had none yet. The vanished attempts in a row are counted for the
+-- poison limit: this one, and those before it. Their text is matched from its start, and not by LIKE, whose
+-- % would span the colon: a poisoned job's own error quotes it. Whoever ran beside a job that kills its
+-- process vanished with it: so that they are not given up together, those that vanished twice are taken by
+-- themselves, one at a time (`$8`), and passed over otherwise.
 -- The attempt's copy of the envelope loses a count that is none, and a job that is due since ever is due
 -- now: the gem's page of the job fails on the one, and on how long the attempt waited in the other.
+--
 -- The outer join brings `contended` back even when nothing was taken. It counts the candidates without
 -- an owner whose lock was held all the same: somebody is just taking or ending them. After a full catch
 -- it stays 0, so that no further row is pulled for it.
 , counted AS MATERIALIZED (
-  SELECT c.id, c.before, c.unowned, CASE WHEN c.before IS NULL THEN 0 ELSE greatest(1, (
+  SELECT c.id, c.before, c.unowned, CASE WHEN c.before IS NULL THEN 0 ELSE 1 + (
     SELECT count(*) FROM good_job_executions e
-    WHERE e.active_job_id = c.id
-      AND (e.finished_at IS NULL OR e.error_event = 0 AND e.error ~ '^GoodJob::Interrupt[A-Za-z]*: Interrupted after starting perform at')
+    WHERE e.active_job_id = c.id AND e.created_at <> c.before
+      AND e.error_event = 0 AND e.error ~ '^GoodJob::Interrupt[A-Za-z]*: Interrupted after starting perform at'
       AND NOT EXISTS (
         SELECT FROM good_job_executions x
         WHERE x.active_job_id = c.id AND x.created_at >= e.created_at AND x.finished_at IS NOT NULL
-          AND (x.error_event = 0 AND x.error ~ '^GoodJob::Interrupt[A-Za-z]*: Interrupted after starting perform at') IS NOT TRUE))) END AS times
+          AND (x.error_event = 0 AND x.error ~ '^GoodJob::Interrupt[A-Za-z]*: Interrupted after starting perform at') IS NOT TRUE)) END AS times
   FROM candidate c
 ), locked AS MATERIALIZED (
   -- CASE, because AND may try the lock first and then leave it on a row that is passed over.
@@ -46,17 +49,20 @@
   SET error = c.error, error_event = 0, finished_at = c.performed_at, duration = interval '0'
   FROM claimed c
   WHERE c.before IS NOT NULL AND e.active_job_id = c.id AND e.finished_at IS NULL
-), started AS (
+), vanished AS (
   INSERT INTO good_job_executions (id, created_at, updated_at, active_job_id, job_class, queue_name,
-                                   serialized_params, scheduled_at, process_id)
-  SELECT gen_random_uuid(), performed_at, performed_at, id, job_class, queue_name,
-         CASE WHEN jsonb_typeof(serialized_params) IS DISTINCT FROM 'object' THEN '{}'
-              WHEN serialized_params->>'executions' ~ '^[0-9]+$' AND jsonb_typeof(serialized_params->'executions') = 'number'
-                   THEN serialized_params
-              ELSE serialized_params - 'executions' END,
-         CASE WHEN isfinite(scheduled_at) THEN scheduled_at ELSE performed_at END, $5::uuid
-  FROM claimed
-  RETURNING id, active_job_id
+                                   serialized_params, scheduled_at, finished_at, duration, error, error_event)
+  SELECT gen_random_uuid(), c.before, c.performed_at, c.id, c.job_class, c.queue_name,
+         CASE WHEN jsonb_typeof(c.serialized_params) IS DISTINCT FROM 'object' THEN '{}'
+              WHEN c.serialized_params->>'executions' ~ '^[0-9]+$' AND jsonb_typeof(c.serialized_params->'executions') = 'number'
+                   THEN c.serialized_params
+              ELSE c.serialized_params - 'executions' END,
+         CASE WHEN isfinite(c.scheduled_at) THEN c.scheduled_at ELSE c.before END,
+         c.performed_at, interval '0', c.error, 0
+  FROM claimed c
+  WHERE c.before IS NOT NULL AND NOT EXISTS (
+    SELECT FROM good_job_executions e
+    WHERE e.active_job_id = c.id AND (e.finished_at IS NULL OR e.created_at = c.before))
 ), contention AS (
   SELECT CASE WHEN (SELECT count(*) FROM locked) < $2::bigint
               THEN (SELECT count(*) FROM candidate WHERE unowned) - (SELECT count(*) FROM locked WHERE unowned)
@@ -66,10 +72,9 @@
 SELECT contention.contended, contention.paused, now() AS at,
        CASE WHEN row_number() OVER () = 1 THEN contention.exhausted END AS exhausted, j.*
 FROM contention LEFT JOIN (
-  SELECT c.id, c.job_class, c.queue_name, c.priority, c.serialized_params, c.labels,
-         c.created_at::timestamptz AS created_at, c.scheduled_at::timestamptz AS scheduled_at,
-         c.performed_at::timestamptz AS performed_at, c.finished_at::timestamptz AS finished_at,
-         c.error, c.error_event, c.executions_count, c.locked_by_id, s.id AS execution_id,
-         c.times AS interruptions
-  FROM claimed c JOIN started s ON s.active_job_id = c.id
+  SELECT id, job_class, queue_name, priority, serialized_params, labels,
+         created_at::timestamptz AS created_at, scheduled_at::timestamptz AS scheduled_at,
+         performed_at::timestamptz AS performed_at, finished_at::timestamptz AS finished_at,
+         error, error_event, executions_count, locked_by_id, times AS interruptions
+  FROM claimed
 ) j ON true;

@@ -8,33 +8,34 @@
 -- A job that is not there counts as written: the answer to its deletion may have been lost, nothing is
 -- left to tell by, and it is as the outcome wants it. Rows are locked FOR UPDATE from the start, since a
 -- weaker lock that DELETE had to raise could wait for a foreign key of the application's.
+-- A first attempt that did not last has no execution yet (ADR 0016), and none is looked for.
 WITH ended AS MATERIALIZED (
   SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::timestamptz[], $4::int[])
     AS d(id, execution_id, performed_at, executions_count)
-), present_now AS MATERIALIZED (
-  SELECT d.execution_id, d.id
+), present AS MATERIALIZED (
+  SELECT g.ctid AS place, d.execution_id
   FROM ended d JOIN good_jobs g ON g.id = d.id
   WHERE g.performed_at = d.performed_at AND g.executions_count = d.executions_count
     AND (g.locked_by_id = $5::uuid OR g.locked_by_id IS NULL) AND g.cron_key IS NULL
-    AND NOT EXISTS (SELECT FROM good_job_executions x
-                    WHERE x.id = d.execution_id AND x.finished_at IS NOT NULL)
-), present AS MATERIALIZED (
-  SELECT d.execution_id, g.id
-  FROM good_jobs g JOIN ended d ON d.id = g.id
-  WHERE d.execution_id IN (SELECT execution_id FROM present_now)
-    AND g.performed_at = d.performed_at AND g.executions_count = d.executions_count
-    AND (g.locked_by_id = $5::uuid OR g.locked_by_id IS NULL)
-  ORDER BY g.id
+    AND (g.finished_at IS NULL
+         OR NOT EXISTS (SELECT FROM good_job_executions x
+                        WHERE x.id = d.execution_id AND x.finished_at IS NOT NULL))
   FOR UPDATE OF g SKIP LOCKED
 ), gone AS (
-  DELETE FROM good_jobs g USING present p WHERE g.id = p.id
-  RETURNING p.execution_id, g.id
+  DELETE FROM good_jobs g USING present p WHERE g.ctid = p.place
+  RETURNING p.execution_id, g.id, g.executions_count, g.performed_at
 ), attempts AS (
-  DELETE FROM good_job_executions x USING gone o WHERE x.active_job_id = o.id
+  DELETE FROM good_job_executions x USING gone o
+  WHERE x.active_job_id = o.id AND (o.executions_count > 1 OR o.performed_at < now() - interval '100 ms')
+), left_over AS (
+  SELECT execution_id, id, performed_at, executions_count FROM ended
+  WHERE execution_id NOT IN (SELECT execution_id FROM gone)
 )
-SELECT d.execution_id,
-       o.execution_id IS NOT NULL OR NOT EXISTS (SELECT FROM good_jobs g WHERE g.id = d.id) AS written,
-       n.execution_id IS NOT NULL AND o.execution_id IS NULL AS blocked
-FROM ended d
-LEFT JOIN present_now n ON n.execution_id = d.execution_id
-LEFT JOIN gone o ON o.execution_id = d.execution_id;
+SELECT execution_id, true AS written, false AS blocked FROM gone
+UNION ALL
+SELECT l.execution_id, g.id IS NULL,
+       COALESCE(g.performed_at = l.performed_at AND g.executions_count = l.executions_count
+                AND (g.locked_by_id = $5::uuid OR g.locked_by_id IS NULL) AND g.cron_key IS NULL
+                AND NOT EXISTS (SELECT FROM good_job_executions x
+                                WHERE x.id = l.execution_id AND x.finished_at IS NOT NULL), false)
+FROM left_over l LEFT JOIN good_jobs g ON g.id = l.id;

@@ -1,0 +1,21 @@
+-- Writes the executions of attempts that have run for a while (ADR 0016), if they are still the current ones.
+-- The rows are locked against whoever ends or gives back the attempt in this moment: his row would stand
+-- before ours, or be deleted without it. What is being ended needs none any more and is passed over.
+INSERT INTO good_job_executions (id, created_at, updated_at, active_job_id, job_class, queue_name,
+                                 serialized_params, scheduled_at, process_id)
+SELECT execution_id, performed_at, performed_at, id, job_class, queue_name,
+       CASE WHEN jsonb_typeof(serialized_params) IS DISTINCT FROM 'object' THEN '{}'
+            WHEN serialized_params->>'executions' ~ '^[0-9]+$' AND jsonb_typeof(serialized_params->'executions') = 'number'
+                 THEN serialized_params
+            ELSE serialized_params - 'executions' END,
+       CASE WHEN isfinite(scheduled_at) THEN scheduled_at ELSE performed_at END, $5::uuid
+FROM (
+  SELECT d.execution_id, g.performed_at, g.id, g.job_class, g.queue_name, g.serialized_params, g.scheduled_at
+  FROM unnest($1::uuid[], $2::uuid[], $3::timestamptz[], $4::int[])
+    AS d(id, execution_id, performed_at, executions_count)
+  JOIN good_jobs g ON g.id = d.id
+  WHERE g.performed_at = d.performed_at AND g.executions_count = d.executions_count
+    AND (g.locked_by_id = $5::uuid OR g.locked_by_id IS NULL) AND g.finished_at IS NULL
+  FOR SHARE OF g SKIP LOCKED
+) AS running
+ON CONFLICT (id) DO NOTHING;
