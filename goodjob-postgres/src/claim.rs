@@ -41,7 +41,7 @@ pub(crate) struct Found {
     pub(crate) paused: bool,
     /// The server's time.
     pub(crate) at: Timestamp,
-    /// For each lane `1` if it was read to its end, else `0`.
+    /// For each lane 2 if nothing was seen in it, 1 if all that there was, else 0.
     pub(crate) exhausted: String,
 }
 

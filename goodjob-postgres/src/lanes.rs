@@ -69,7 +69,7 @@ impl From<LaneRow> for Lane {
 /// What a claim of a pool's lanes came to.
 pub(crate) struct Catch<'a> {
     pub(crate) taken: &'a [Claim],
-    /// For each lane whether it was read to its end.
+    /// For each lane 2 if nothing was seen in it, 1 if all that there was, else 0.
     pub(crate) exhausted: &'a str,
     /// The server's time.
     pub(crate) at: Timestamp,
@@ -85,6 +85,8 @@ pub(crate) struct Lanes {
     looked: Option<(Instant, Duration)>,
     /// Whether the last claim found as much as it wanted.
     full: bool,
+    /// Whether the statements have been used before.
+    planned: bool,
 }
 
 impl Lanes {
@@ -115,11 +117,13 @@ impl Lanes {
         (self.lanes, self.looked) = (lanes, Some((Instant::now(), Duration::ZERO)));
     }
 
-    /// Says what a look cost, with the claim after it, which walks from the beginnings.
+    /// Says what a look cost, with the claim after it, which walks from the beginnings. The first one's cost
+    /// is that of making plans.
     pub(crate) fn cost(&mut self, cost: Duration) {
-        if let Some((_, known)) = &mut self.looked {
+        if let Some((_, known)) = self.looked.as_mut().filter(|_| self.planned) {
             *known = cost;
         }
+        self.planned = true;
     }
 
     /// Whether there are too many to be worked like this.
@@ -171,9 +175,14 @@ impl Lanes {
                 last.entry((claim.job.queue.as_deref(), claim.job.priority)).or_insert(here);
             *floor = here.max(*floor);
         }
-        let mut exhausted = catch.exhausted.bytes().map(|bit| bit == b'1');
+        let mut exhausted = catch.exhausted.bytes();
         for lane in &mut self.lanes {
-            let is_exhausted = exhausted.next().unwrap_or(false);
+            let is_exhausted = match exhausted.next() {
+                // What was seen is taken, unless there was no more use for it.
+                Some(b'1') => !catch.full,
+                Some(b'2') => true,
+                _ => false,
+            };
             if lane.queue.is_none() {
                 continue;
             }
@@ -207,10 +216,12 @@ mod tests {
     #[test]
     fn floors_rise_to_the_present_where_a_lane_was_read_to_its_end_and_never_sink() {
         let mut lanes = lanes(&[None, Some(50), Some(5_000), Some(7)]);
-        let catch = Catch { taken: &[], exhausted: "1110", at: at(1_000), full: false };
-        lanes.advance(&catch);
-        let floors: Vec<_> = lanes.lanes.iter().map(|lane| lane.floor.unwrap().0).collect();
-        assert_eq!(floors, [at(998), at(998), at(5_000), at(7)]);
+        for (full, second) in [(true, 50), (false, 998)] {
+            let catch = Catch { taken: &[], exhausted: "2110", at: at(1_000), full };
+            lanes.advance(&catch);
+            let floors: Vec<_> = lanes.lanes.iter().map(|lane| lane.floor.unwrap().0).collect();
+            assert_eq!(floors, [at(998), at(second), at(5_000), at(7)]);
+        }
     }
 
     #[test]
@@ -227,6 +238,8 @@ mod tests {
         let mut lanes = lanes(&[None]);
         assert!(lanes.are_stale());
         lanes.begin(lanes.lanes.clone());
+        lanes.cost(Duration::from_secs(1));
+        assert!(lanes.wait().is_zero(), "plans are made once");
         let catch = Catch { taken: &[], exhausted: "0", at: at(1), full: true };
         lanes.advance(&catch);
         for (cost, rhythm) in [(1, 250), (30, 600), (200, 900)] {

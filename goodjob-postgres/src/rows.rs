@@ -51,11 +51,12 @@ pub(crate) fn claim(row: &PgRow) -> sqlx::Result<Option<Claim>> {
         return Ok(None);
     }
     let job = job(row)?;
+    let execution: Option<Uuid> = row.try_get("execution_id")?;
     let performed_at: Timestamp = row.try_get("performed_at")?;
     let interruptions: i64 = row.try_get::<Option<i64>, _>("interruptions")?.unwrap_or(0);
     let token = Token {
         job: job.id,
-        execution: ExecutionId::generate(),
+        execution: execution.map_or_else(ExecutionId::generate, ExecutionId::from),
         performed_at,
         executions_count: job.executions_count,
     };

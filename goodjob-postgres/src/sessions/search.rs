@@ -67,6 +67,9 @@ impl Searcher {
     ) -> sqlx::Result<Claims> {
         let most = usize::try_from(self.common.options.queue_select_limit).unwrap_or(usize::MAX);
         let max = max.min(most.max(1));
+        if max == 0 {
+            return Ok(Claims::default());
+        }
         let Some(wanted) = self.unpaused(session, wanted).await? else {
             return Ok(Claims::default());
         };

@@ -73,5 +73,7 @@
     AND $4::text[] IS NULL AND ($6::smallint = 1 OR current_setting('goodjob.session', true) = $7::text)
   FOR NO KEY UPDATE OF g SKIP LOCKED
 ), rest AS (
-  SELECT string_agg(CASE WHEN rows < $14::bigint THEN '1' ELSE '0' END, '' ORDER BY n) AS exhausted FROM counts
+  -- 0: there may be more rows in it. 1: all there were were seen. 2: there were none.
+  SELECT string_agg(CASE WHEN rows = 0 THEN '2' WHEN rows < $14::bigint THEN '1' ELSE '0' END, '' ORDER BY n) AS exhausted
+  FROM counts
 )

@@ -4,7 +4,8 @@
 -- next to an updated table it may run twice for a row and leak a lock (wire contract F5, failure model
 -- M7). One UPDATE and not two, because each one enters the row into every index again.
 --
--- An attempt's execution is not written here but when it ends, or has run for a while (ADR 0016). A row
+-- An attempt's execution is not written here but when it ends, or has run for a while (ADR 0016), unless the
+-- job has a concurrency key: Ruby's throttles count the executions of its kind (wire contract 10). A row
 -- whose `performed_at` was set belonged to an attempt that vanished: its execution is closed as the gem
 -- closes it, or written closed where it had none yet. The vanished attempts in a row are counted for the
 -- poison limit: this one, and those before it. Their text is matched from its start, and not by LIKE, whose
@@ -43,7 +44,7 @@
                       || to_char(l.before, 'YYYY-MM-DD HH24:MI:SS') || ' UTC''' END,
     error_event = CASE WHEN l.before IS NULL THEN j.error_event ELSE 0 END
   FROM locked l WHERE j.id = l.id
-  RETURNING j.*, l.before, l.times
+  RETURNING j.*, l.before, l.times, CASE WHEN j.concurrency_key IS NOT NULL THEN gen_random_uuid() END AS execution_id
 ), interrupted AS (
   UPDATE good_job_executions e
   SET error = c.error, error_event = 0, finished_at = c.performed_at, duration = interval '0'
@@ -63,6 +64,16 @@
   WHERE c.before IS NOT NULL AND NOT EXISTS (
     SELECT FROM good_job_executions e
     WHERE e.active_job_id = c.id AND (e.finished_at IS NULL OR e.created_at = c.before))
+), started AS (
+  INSERT INTO good_job_executions (id, created_at, updated_at, active_job_id, job_class, queue_name,
+                                   serialized_params, scheduled_at, process_id)
+  SELECT execution_id, performed_at, performed_at, id, job_class, queue_name,
+         CASE WHEN jsonb_typeof(serialized_params) IS DISTINCT FROM 'object' THEN '{}'
+              WHEN serialized_params->>'executions' ~ '^[0-9]+$' AND jsonb_typeof(serialized_params->'executions') = 'number'
+                   THEN serialized_params
+              ELSE serialized_params - 'executions' END,
+         CASE WHEN isfinite(scheduled_at) THEN scheduled_at ELSE performed_at END, $5::uuid
+  FROM claimed WHERE execution_id IS NOT NULL
 ), contention AS (
   SELECT CASE WHEN (SELECT count(*) FROM locked) < $2::bigint
               THEN (SELECT count(*) FROM candidate WHERE unowned) - (SELECT count(*) FROM locked WHERE unowned)
@@ -75,6 +86,6 @@ FROM contention LEFT JOIN (
   SELECT id, job_class, queue_name, priority, serialized_params, labels,
          created_at::timestamptz AS created_at, scheduled_at::timestamptz AS scheduled_at,
          performed_at::timestamptz AS performed_at, finished_at::timestamptz AS finished_at,
-         error, error_event, executions_count, locked_by_id, times AS interruptions
+         error, error_event, executions_count, locked_by_id, times AS interruptions, execution_id
   FROM claimed
 ) j ON true;

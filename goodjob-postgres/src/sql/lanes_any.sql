@@ -15,7 +15,7 @@ WITH RECURSIVE lane AS (
       AND (g.queue_name, g.priority) > (l.queue_name, l.priority)
     ORDER BY g.queue_name, g.priority, g.scheduled_at, g.id LIMIT 1) n
 ), found AS MATERIALIZED (
-  SELECT * FROM lane
+  SELECT queue_name, priority, scheduled_at, id FROM lane
   WHERE $1::text[] IS NULL OR queue_name <> ALL($1::text[]) OR queue_name IS NULL
   LIMIT $2::bigint
 ), every AS MATERIALIZED (

@@ -14,9 +14,9 @@ WITH RECURSIVE queue AS (
       AND g.priority > l.priority
     ORDER BY g.priority, g.scheduled_at, g.id LIMIT 1) n
 ), found AS MATERIALIZED (
-  SELECT * FROM lane LIMIT $2::bigint
+  SELECT queue_name, priority, scheduled_at, id, turn FROM lane LIMIT $2::bigint
 ), every AS MATERIALIZED (
-  SELECT * FROM found
+  SELECT queue_name, priority, scheduled_at, id, turn FROM found
   UNION
   SELECT n.*, q.turn FROM queue q CROSS JOIN LATERAL (
     SELECT g.queue_name, g.priority, g.scheduled_at, g.id FROM good_jobs g

@@ -23,10 +23,11 @@ WITH ended AS MATERIALIZED (
   FOR UPDATE OF g SKIP LOCKED
 ), gone AS (
   DELETE FROM good_jobs g USING present p WHERE g.ctid = p.place
-  RETURNING p.execution_id, g.id, g.executions_count, g.performed_at
+  RETURNING p.execution_id, g.id, g.executions_count, g.performed_at, g.concurrency_key
 ), attempts AS (
   DELETE FROM good_job_executions x USING gone o
-  WHERE x.active_job_id = o.id AND (o.executions_count > 1 OR o.performed_at < now() - interval '100 ms')
+  WHERE x.active_job_id = o.id AND (o.executions_count > 1 OR o.concurrency_key IS NOT NULL
+                                     OR o.performed_at < now() - interval '100 ms')
 ), left_over AS (
   SELECT execution_id, id, performed_at, executions_count FROM ended
   WHERE execution_id NOT IN (SELECT execution_id FROM gone)

@@ -12,15 +12,19 @@ use crate::scene::{PATIENCE, STRATEGIES, Scene};
 async fn killed(scene: &Scene) -> (JobId, ProcessId) {
     let process = scene.worker.capsule().process();
     let id = scene.held().await;
-    let rows: Value = sqlx::query_scalar(
-        "SELECT jsonb_build_array(to_jsonb(j), to_jsonb(x), to_jsonb(p))
+    let look = || {
+        sqlx::query_scalar(
+            "SELECT jsonb_build_array(to_jsonb(j), to_jsonb(x), to_jsonb(p))
          FROM good_jobs j, good_job_executions x, good_job_processes p
          WHERE j.id = $1 AND x.active_job_id = j.id AND p.id = j.locked_by_id",
-    )
-    .bind(id.as_uuid())
-    .fetch_one(&scene.pool)
-    .await
-    .unwrap();
+        )
+        .bind(id.as_uuid())
+    };
+    // An attempt that lasts gets its row after a quarter of a second.
+    let rows: Value = eventually("the rows of a running job", PATIENCE, async || {
+        look().fetch_optional(&scene.pool).await.unwrap()
+    })
+    .await;
     scene.worker.capsule().shutdown(Shutdown::Now).await;
     scene.worker.store().close().await;
     let mut tx = scene.pool.begin().await.unwrap();
@@ -128,7 +132,11 @@ async fn fact_24_we_run_the_job_of_a_killed_process_of_the_gem_as_interrupted() 
         .await
         .unwrap();
         scene.arrival().await;
-        let (job, attempts) = (scene.job(id).await, scene.worker.attempts(id).await);
+        let attempts = eventually("both attempts", PATIENCE, async || {
+            Some(scene.worker.attempts(id).await).filter(|attempts| attempts.len() == 2)
+        })
+        .await;
+        let job = scene.job(id).await;
         let text = interruption(attempts[0].started_at);
         assert_eq!(
             (job.error.as_ref(), job.error_event),

@@ -44,7 +44,7 @@ impl Discarded {
         let at = force_discard(&pool, id).await;
         gate.open();
         eventually("the attempt has ended", std::time::Duration::from_secs(30), async || {
-            worker.attempts(id).await[0].finished_at
+            worker.attempts(id).await.first()?.finished_at
         })
         .await;
         Self { database, pool, worker, id, at }

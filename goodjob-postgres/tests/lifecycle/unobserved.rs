@@ -48,6 +48,14 @@ impl Scene {
         .await
     }
 
+    /// Waits for the second attempt's row: one that lasts gets it after a quarter of a second.
+    async fn shows_two_attempts(&self, id: JobId) {
+        eventually("two attempts", Duration::from_secs(30), async || {
+            (self.worker.attempts(id).await.len() == 2).then_some(())
+        })
+        .await;
+    }
+
     async fn stored(&self, id: JobId) -> Value {
         stored(&self.pool, id).await
     }
@@ -179,6 +187,7 @@ async fn an_unhandled_error_that_is_retried_at_once() {
     let mut gem = changed(gem_outcome("UnhandledJob"), &running(2));
     let second = open(&gem["executions"][0]);
     gem["executions"].as_array_mut().unwrap().push(second);
+    scene.shows_two_attempts(id).await;
     assert_as_the_gem_leaves_it("the next attempt", gem, &scene.stored(id).await);
     assert_eq!(scene.worker.job(id).await.scheduled_at, due, "its due time is left alone");
 
@@ -262,6 +271,7 @@ async fn an_attempt_after_one_that_vanished() {
     let mut gem = changed(gem_outcome("NoopJob"), &running(2));
     gem = changed(gem, &[("/job/error", json!(text)), ("/job/error_event", json!(0))]);
     gem["executions"] = json!([vanished, open(&vanished)]);
+    scene.shows_two_attempts(id).await;
     let ours = scene.stored(id).await;
     assert_as_the_gem_leaves_it("while it runs again", gem, &ours);
     let first = &ours["executions"][0];

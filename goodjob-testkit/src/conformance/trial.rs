@@ -111,12 +111,14 @@ impl<S: Subject> Member<S> {
         self.store.executions(id).await.expect("a look at attempts")
     }
 
-    /// What a search brings that is not hindered by a lock that somebody holds for a moment.
+    /// What a search brings that neither is hindered by a lock that somebody holds for a moment nor looked
+    /// only where it expected jobs.
     pub(super) async fn claim(&self, wanted: &Wanted, max: usize) -> Vec<Claim> {
         eventually("a claim that meets no held lock", Trial::<S>::PATIENCE, async || {
             let claims = self.store.claim(wanted, max).await.map_err(|error| error.to_string())?;
-            match claims.contended {
-                held if held > 0 && claims.taken.is_empty() => Err(format!("{held} held locks")),
+            match (claims.taken.is_empty(), claims.contended, claims.look_again) {
+                (true, held @ 1.., _) => Err(format!("{held} held locks")),
+                (true, 0, Some(wait)) => Err(format!("perhaps some in {wait:?}")),
                 _ => Ok(claims.taken),
             }
         })
