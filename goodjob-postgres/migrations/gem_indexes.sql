@@ -1,4 +1,20 @@
--- The rest of the gem's indexes, for a database that its dashboard looks at.
+-- The rest of the gem's indexes, for a database that the gem's workers or its dashboard use too. Goodjob's own
+-- lock strategy `advisory` and the order `created_at` read them as well.
+CREATE INDEX IF NOT EXISTS index_good_job_jobs_for_candidate_lookup
+  ON good_jobs USING btree (priority, created_at) WHERE (finished_at IS NULL);
+
+CREATE INDEX IF NOT EXISTS index_good_jobs_on_scheduled_at
+  ON good_jobs USING btree (scheduled_at) WHERE (finished_at IS NULL);
+
+CREATE INDEX IF NOT EXISTS index_good_jobs_for_candidate_dequeue_unlocked
+  ON good_jobs USING btree (priority, scheduled_at, id) WHERE ((finished_at IS NULL) AND (locked_by_id IS NULL));
+
+CREATE INDEX IF NOT EXISTS index_good_jobs_on_active_job_id_and_created_at
+  ON good_jobs USING btree (active_job_id, created_at);
+
+CREATE INDEX IF NOT EXISTS index_good_jobs_on_unfinished_or_errored
+  ON good_jobs USING btree (id) WHERE ((finished_at IS NULL) OR (error IS NOT NULL));
+
 CREATE INDEX IF NOT EXISTS index_good_job_executions_on_process_id_and_created_at
   ON good_job_executions USING btree (process_id, created_at);
 

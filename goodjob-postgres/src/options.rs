@@ -5,7 +5,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
-use sqlx::{ConnectOptions, PgPool};
+use sqlx::{ConnectOptions, Connection, PgPool};
 
 use crate::error::ConnectError;
 use crate::tables::{HashFunction, TableNames};
@@ -13,6 +13,8 @@ use crate::tables::{HashFunction, TableNames};
 /// Connections of the pool for everything but locks and notices: 4. With the two sessions that hold
 /// those, a worker uses at most 6, however many jobs it runs.
 const DEFAULT_POOL_SIZE: u32 = 4;
+/// How long a connection of the pool is used again without being asked whether it lives.
+const FRESH: Duration = Duration::from_millis(500);
 /// Candidates that a claim looks at beyond what it wants, should their locks be held: as the gem's
 /// `queue_select_limit`, it bounds the rows that one claim may touch.
 const DEFAULT_QUEUE_SELECT_LIMIT: u32 = 1000;
@@ -183,6 +185,16 @@ impl PgOptions {
             .max_connections(self.pool_size)
             .acquire_timeout(Duration::from_secs(5))
             .idle_timeout(Duration::from_secs(60))
+            // One that was in use a moment ago is hardly dead, and asking costs as much as a small statement.
+            .test_before_acquire(false)
+            .before_acquire(|connection, idle| {
+                Box::pin(async move {
+                    if idle.idle_for > FRESH {
+                        connection.ping().await?;
+                    }
+                    Ok(true)
+                })
+            })
             .connect_lazy_with(self.connect.clone().application_name("goodjob"))
     }
 }

@@ -52,6 +52,10 @@ async fn plan_of(statement: &str, parameters: &str) -> String {
         STATEMENTS.iter().find(|(name, _)| *name == statement).map(|(_, text)| *text).unwrap();
     let prepare = format!("PREPARE s AS {text}");
     let mut connection = pool.acquire().await.unwrap();
+    if statement.contains("LANES") {
+        let (_, settings) = STATEMENTS.iter().find(|(name, _)| *name == "LOCK_SESSION").unwrap();
+        sqlx::raw_sql(*settings).execute(&mut *connection).await.unwrap();
+    }
     sqlx::raw_sql(sqlx::AssertSqlSafe(prepare)).execute(&mut *connection).await.unwrap();
     let explain = format!("EXPLAIN EXECUTE s({parameters})");
     let lines: Vec<String> =
@@ -67,36 +71,66 @@ fn assert_no_scan_of_a_table(plan: &str) {
     assert!(!plan.contains("Seq Scan on good_job"), "{plan}");
 }
 
+const ME: &str = "'11111111-2222-4333-8444-555555555555'";
+
+/// Without the index of lanes.
 #[tokio::test]
-async fn a_claim_walks_the_index_of_unowned_jobs() {
-    let me = "'11111111-2222-4333-8444-555555555555'";
+async fn a_claim_walks_the_gems_index_of_unowned_jobs() {
+    if crate::SCHEMA != Schema::GEM {
+        return;
+    }
     for (statement, queues) in
         [("CLAIM_ANY", "NULL"), ("CLAIM_ONLY", "'{q1}'"), ("CLAIM_EXCEPT", "'{q1}'")]
     {
         let plan =
-            plan_of(statement, &format!("'{{A}}', 5, 995, {queues}, {me}, 2, 's', false, '{{}}'"))
+            plan_of(statement, &format!("'{{A}}', 5, 995, {queues}, {ME}, 2, 's', false, '{{}}'"))
                 .await;
         assert_no_scan_of_a_table(&plan);
-        let mut uses_one =
-            vec!["index_good_jobs_for_candidate_dequeue_unlocked", "index_goodjob_lanes"];
-        if crate::SCHEMA == Schema::GEM {
-            // It differs by the few rows that are being done, and may look cheaper to the planner.
-            uses_one.push("index_good_jobs_on_priority_scheduled_at_unfinished");
-            uses_one.push("index_good_jobs_on_queue_name_");
-        }
+        // The others differ by the few rows that are being done, and may look cheaper to the planner.
+        let uses_one = [
+            "index_good_jobs_for_candidate_dequeue_unlocked",
+            "index_good_jobs_on_priority_scheduled_at_unfinished",
+            "index_good_jobs_on_queue_name_",
+        ];
         assert!(uses_one.iter().any(|index| plan.contains(index)), "{statement}\n{plan}");
     }
-    let parameters = format!("'{{A}}', 5, 995, NULL, {me}, 0, 's', false, '{{}}', 'any'");
+    let parameters = format!("'{{A}}', 5, 995, NULL, {ME}, 0, 's', false, '{{}}', 'any'");
     assert_no_scan_of_a_table(&plan_of("CLAIM_ADVISORY", &parameters).await);
     // The order of a list is no index's order: the due rows of its queues are sorted.
-    let parameters = format!("'{{A}}', 5, 995, '{{q1,q2}}', {me}, 2, 's', false, '{{}}'");
+    let parameters = format!("'{{A}}', 5, 995, '{{q1,q2}}', {ME}, 2, 's', false, '{{}}'");
     assert_no_scan_of_a_table(&plan_of("CLAIM_IN_ORDER", &parameters).await);
+    assert_no_scan_of_a_table(&plan_of("UPCOMING", "'{A}', 'any', NULL, 100").await);
+}
+
+#[tokio::test]
+async fn a_claim_reads_ranges_of_the_index_of_lanes() {
+    if crate::SCHEMA == Schema::GEM {
+        return;
+    }
+    for (statement, parameters) in [
+        ("LANES_ANY", "NULL, 100".to_owned()),
+        ("LANES_ONLY", "'{q1,q2}', 100".to_owned()),
+        ("UPCOMING_ANY", "NULL, 100, '{A}', 10".to_owned()),
+        ("UPCOMING_ONLY", "'{q1,q2}', 100, '{A}', 10".to_owned()),
+        (
+            "CLAIM_LANES",
+            format!(
+                "'{{A}}', 5, 16, NULL, {ME}, 2, 's', false, '{{}}', '{{q1,q2}}', '{{0,0}}', '{{NULL,NULL}}', \
+                 '{{NULL,NULL}}', 21, '{{0,0}}'"
+            ),
+        ),
+    ] {
+        let plan = plan_of(statement, &parameters).await;
+        assert_no_scan_of_a_table(&plan);
+        assert!(plan.contains("index_goodjob_lanes"), "{statement}\n{plan}");
+        let condition = "Index Cond: ((queue_name = ";
+        assert!(statement == "LANES_ANY" || plan.contains(condition), "{statement}\n{plan}");
+    }
 }
 
 #[tokio::test]
 async fn a_settlement_goes_by_primary_keys() {
-    let (id, me) =
-        ("'{11111111-2222-4333-8444-555555555555}'", "'11111111-2222-4333-8444-555555555555'");
+    let (id, me) = ("'{11111111-2222-4333-8444-555555555555}'", ME);
     let settle = format!(
         "{id}, {id}, '{{2026-01-01}}', '{{1}}', '{{succeed}}', '{{0}}', '{{NULL}}', '{{NULL}}', '{{NULL}}', \
          '{{NULL}}', '{{0.1}}', {me}"
@@ -111,6 +145,8 @@ async fn a_settlement_goes_by_primary_keys() {
     assert_no_scan_of_a_table(&plan);
     let plan = plan_of("CLEAN_UP_JOBS", "1209600, false, 1000").await;
     assert_no_scan_of_a_table(&plan);
-    let plan = plan_of("UPCOMING", "'{A}', 'any', NULL, 100").await;
-    assert_no_scan_of_a_table(&plan);
+    let succeeded = format!("{id}, {id}, '{{2026-01-01}}', '{{1}}', '{{0.1}}', {me}");
+    assert_no_scan_of_a_table(&plan_of("SETTLE_SUCCEEDED", &succeeded).await);
+    let open = format!("{id}, {id}, '{{2026-01-01}}', '{{1}}', {me}");
+    assert_no_scan_of_a_table(&plan_of("EXECUTIONS_OPEN", &open).await);
 }
