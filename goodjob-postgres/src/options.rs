@@ -10,9 +10,22 @@ use sqlx::{ConnectOptions, Connection, PgPool};
 use crate::error::ConnectError;
 use crate::tables::{HashFunction, TableNames};
 
-/// Connections of the pool for everything but locks and notices: 4. With the two sessions that hold
-/// those, a worker uses at most 6, however many jobs it runs.
+/// Connections of the pool for everything but locks, notices and outcomes: 4. With the two sessions that
+/// hold locks and listen, and the two that write outcomes, a worker uses at most 8, however many jobs it
+/// runs.
 const DEFAULT_POOL_SIZE: u32 = 4;
+/// Connections that write outcomes. Two, so that one group is written while the next one gathers.
+const SETTLING_POOL_SIZE: u32 = 2;
+/// How the statements run that a worker repeats for ever: one plan for each, made once, since planning a
+/// claim takes longer than running it; always by the indexes and from the small side, which is the
+/// parameters or a handful of rows. What the planner knows about a queue is old by the time that it is
+/// used: a plan made for an empty table would read all of it, in every claim, until its next ANALYZE.
+pub(crate) const BY_INDEX: [(&str, &str); 4] = [
+    ("plan_cache_mode", "force_generic_plan"),
+    ("jit", "off"),
+    ("enable_seqscan", "off"),
+    ("enable_mergejoin", "off"),
+];
 /// How long a connection of the pool is used again without being asked whether it lives.
 const FRESH: Duration = Duration::from_millis(500);
 /// Candidates that a claim looks at beyond what it wants, should their locks be held: as the gem's
@@ -181,8 +194,17 @@ impl PgOptions {
 
     /// A small pool; connections are made when they are needed and closed when they are not.
     pub(crate) fn pool(&self) -> PgPool {
+        Self::connections(self.pool_size, self.connect.clone())
+    }
+
+    /// The connections that write outcomes.
+    pub(crate) fn settling_pool(&self) -> PgPool {
+        Self::connections(SETTLING_POOL_SIZE, self.connect.clone().options(BY_INDEX))
+    }
+
+    fn connections(most: u32, connect: PgConnectOptions) -> PgPool {
         PgPoolOptions::new()
-            .max_connections(self.pool_size)
+            .max_connections(most)
             .acquire_timeout(Duration::from_secs(5))
             .idle_timeout(Duration::from_secs(60))
             // One that was in use a moment ago is hardly dead, and asking costs as much as a small statement.
@@ -195,7 +217,7 @@ impl PgOptions {
                     Ok(true)
                 })
             })
-            .connect_lazy_with(self.connect.clone().application_name("goodjob"))
+            .connect_lazy_with(connect.application_name("goodjob"))
     }
 }
 

@@ -16,6 +16,7 @@ use goodjob_core::{
     Claims, Health, LockState, ProcessId, ProcessRecord, Signal, StoreError, Timestamp, Token,
     Wanted,
 };
+use sqlx::postgres::PgConnectOptions;
 use sqlx::{Connection, PgConnection};
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
 use tokio::time::Instant;
@@ -69,6 +70,7 @@ pub(crate) struct Common {
     pub(crate) options: PgOptions,
     pub(crate) dialect: Dialect,
     pub(crate) pool: sqlx::PgPool,
+    pub(crate) settling: sqlx::PgPool,
     pub(crate) process: ProcessId,
     pub(crate) locks: watch::Sender<LockState>,
     pub(crate) signals: broadcast::Sender<Signal>,
@@ -191,8 +193,8 @@ fn ended() -> StoreError {
 
 /// Connects a session under its own name and sets it up. Returns it with the secret by which it is
 /// recognised: behind a pooler that swaps sessions, that is gone in the next transaction.
-async fn connect(options: &PgOptions, name: &str) -> sqlx::Result<(PgConnection, String)> {
-    let connect = options.connect.clone().application_name(name);
+async fn connect(connect: PgConnectOptions, name: &str) -> sqlx::Result<(PgConnection, String)> {
+    let connect = connect.application_name(name);
     let opening = async {
         let mut connection = PgConnection::connect_with(&connect).await?;
         let secret = set_up(&mut connection).await?;

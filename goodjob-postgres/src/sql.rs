@@ -32,7 +32,6 @@ statements! {
     UNLOCK_KEYS = "unlock_keys";
     END_PREDECESSOR = "end_predecessor";
     SESSION = "session";
-    LOCK_SESSION = "lock_session";
     SESSION_CHECK = "session_check";
     LOCK_KEY = "lock_key";
     UPCOMING = "upcoming";

@@ -46,6 +46,8 @@ struct Inner {
     columns: Columns,
     dialect: Dialect,
     pool: PgPool,
+    /// The connections that write outcomes.
+    settling: PgPool,
     locks: watch::Sender<LockState>,
     signals: broadcast::Sender<Signal>,
     /// Whether the notify session lives.
@@ -131,9 +133,10 @@ impl PgStore {
         cleanup::count_old(self.pool(), &self.inner.dialect, keep).await
     }
 
-    /// Closes the pool, and the sessions of a process that did not leave.
+    /// Closes the pools, and the sessions of a process that did not leave.
     pub async fn close(&self) {
         self.set_sessions(None);
+        self.inner.settling.close().await;
         self.inner.pool.close().await;
     }
 
@@ -164,6 +167,7 @@ impl PgStore {
                     options: inner.options.clone(),
                     dialect: inner.dialect.clone(),
                     pool: inner.pool.clone(),
+                    settling: inner.settling.clone(),
                     process: process.id,
                     locks: inner.locks.clone(),
                     signals: inner.signals.clone(),
@@ -195,7 +199,8 @@ impl Store for PgStore {
     }
 
     async fn settle(&self, ended: &[(Token, Settlement)]) -> Result<Vec<Settled>, StoreError> {
-        let (sessions, pool, ended) = (self.sessions()?, self.pool().clone(), ended.to_vec());
+        let (sessions, pool) = (self.sessions()?, self.inner.settling.clone());
+        let ended = ended.to_vec();
         let dialect = self.dialect();
         // In a task, so that a caller who goes away cannot leave a lock behind a committed end.
         unbroken(async move {
@@ -211,7 +216,8 @@ impl Store for PgStore {
     }
 
     async fn release(&self, unstarted: &[Token]) -> Result<(), StoreError> {
-        let (sessions, pool, tokens) = (self.sessions()?, self.pool().clone(), unstarted.to_vec());
+        let (sessions, pool) = (self.sessions()?, self.inner.settling.clone());
+        let tokens = unstarted.to_vec();
         let dialect = self.dialect();
         unbroken(async move {
             settle::release(&pool, &dialect, sessions.process, &tokens).await?;

@@ -22,7 +22,7 @@ use super::{
 };
 use crate::claim::Suspects;
 use crate::error::{is_down_for_everyone, is_fatal, store_error};
-use crate::options::LockStrategy;
+use crate::options::{BY_INDEX, LockStrategy};
 use crate::settle::{release, tokens};
 use crate::sql;
 
@@ -241,7 +241,7 @@ impl LockSession {
         let common = self.common.clone();
         tokio::spawn(async move {
             if let Err(error) =
-                release(&common.pool, &common.dialect, common.process, &tokens).await
+                release(&common.settling, &common.dialect, common.process, &tokens).await
             {
                 tracing::warn!(%error, "claimed jobs that nobody waits for are left to the sweep");
             }
@@ -361,10 +361,9 @@ impl LockSession {
         loop {
             let (options, process) = (self.common.options.clone(), self.common.process);
             let opening = async move {
-                let (mut connection, secret) =
-                    connect(&options, &format!("goodjob lock {process}")).await?;
-                let settings = sqlx::query(sql::LOCK_SESSION).execute(&mut connection);
-                within(DEADLINE, settings).await?;
+                let connect_to = options.connect.clone().options(BY_INDEX);
+                let name = format!("goodjob lock {process}");
+                let (connection, secret) = connect(connect_to, &name).await?;
                 Ok(Live { connection, secret })
             };
             let opened = match self.meanwhile(opening, unguarded_since, inbox).await? {

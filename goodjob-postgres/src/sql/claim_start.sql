@@ -3,6 +3,8 @@
 -- pg_try_advisory_lock stands in a materialised CTE over rows that are row-locked already: evaluated
 -- next to an updated table it may run twice for a row and leak a lock (wire contract F5, failure model
 -- M7). One UPDATE and not two, because each one enters the row into every index again.
+-- Tables are read by arrays and in LATERAL, never joined to what was computed: the plan is made once, perhaps
+-- while they are empty, and a join may then start from all rows that there will be.
 --
 -- An attempt's execution is not written here but when it ends, or has run for a while (ADR 0016), unless the
 -- job has a concurrency key: Ruby's throttles count the executions of its kind (wire contract 10). A row
@@ -39,17 +41,23 @@
     locked_by_id = $5::uuid, locked_at = now(),
     lock_type = $6::smallint, -- if lock_type
     performed_at = now(), executions_count = COALESCE(j.executions_count, 0) + 1, updated_at = now(),
-    error = CASE WHEN l.before IS NULL THEN j.error
+    error = CASE WHEN j.performed_at IS NULL THEN j.error
                  ELSE 'GoodJob::InterruptedError: Interrupted after starting perform at '''
-                      || to_char(l.before, 'YYYY-MM-DD HH24:MI:SS') || ' UTC''' END,
-    error_event = CASE WHEN l.before IS NULL THEN j.error_event ELSE 0 END
-  FROM locked l WHERE j.id = l.id
-  RETURNING j.*, l.before, l.times, CASE WHEN j.concurrency_key IS NOT NULL THEN gen_random_uuid() END AS execution_id
+                      || to_char(j.performed_at, 'YYYY-MM-DD HH24:MI:SS') || ' UTC''' END,
+    error_event = CASE WHEN j.performed_at IS NULL THEN j.error_event ELSE 0 END
+  WHERE j.id = ANY(ARRAY(SELECT id FROM locked))
+  RETURNING j.*
+), taken AS MATERIALIZED (
+  SELECT c.*, l.before, l.times, CASE WHEN c.concurrency_key IS NOT NULL THEN gen_random_uuid() END AS execution_id
+  FROM claimed c JOIN (SELECT *, row_number() OVER () AS place FROM locked) AS l ON l.id = c.id
+  ORDER BY l.place
 ), interrupted AS (
   UPDATE good_job_executions e
   SET error = c.error, error_event = 0, finished_at = c.performed_at, duration = interval '0'
-  FROM claimed c
-  WHERE c.before IS NOT NULL AND e.active_job_id = c.id AND e.finished_at IS NULL
+  FROM taken c CROSS JOIN LATERAL (
+    SELECT x.ctid AS place FROM good_job_executions x
+    WHERE x.active_job_id = c.id AND x.finished_at IS NULL OFFSET 0) AS unfinished
+  WHERE c.before IS NOT NULL AND e.ctid = unfinished.place AND e.finished_at IS NULL
 ), vanished AS (
   INSERT INTO good_job_executions (id, created_at, updated_at, active_job_id, job_class, queue_name,
                                    serialized_params, scheduled_at, finished_at, duration, error, error_event)
@@ -60,10 +68,10 @@
               ELSE c.serialized_params - 'executions' END,
          CASE WHEN isfinite(c.scheduled_at) THEN c.scheduled_at ELSE c.before END,
          c.performed_at, interval '0', c.error, 0
-  FROM claimed c
-  WHERE c.before IS NOT NULL AND NOT EXISTS (
-    SELECT FROM good_job_executions e
-    WHERE e.active_job_id = c.id AND (e.finished_at IS NULL OR e.created_at = c.before))
+  FROM taken c
+  WHERE c.before IS NOT NULL AND (
+    SELECT count(*) FROM good_job_executions e
+    WHERE e.active_job_id = c.id AND (e.finished_at IS NULL OR e.created_at = c.before)) = 0
 ), started AS (
   INSERT INTO good_job_executions (id, created_at, updated_at, active_job_id, job_class, queue_name,
                                    serialized_params, scheduled_at, process_id)
@@ -73,7 +81,7 @@
                    THEN serialized_params
               ELSE serialized_params - 'executions' END,
          CASE WHEN isfinite(scheduled_at) THEN scheduled_at ELSE performed_at END, $5::uuid
-  FROM claimed WHERE execution_id IS NOT NULL
+  FROM taken WHERE execution_id IS NOT NULL
 ), contention AS (
   SELECT CASE WHEN (SELECT count(*) FROM locked) < $2::bigint
               THEN (SELECT count(*) FROM candidate WHERE unowned) - (SELECT count(*) FROM locked WHERE unowned)
@@ -87,5 +95,5 @@ FROM contention LEFT JOIN (
          created_at::timestamptz AS created_at, scheduled_at::timestamptz AS scheduled_at,
          performed_at::timestamptz AS performed_at, finished_at::timestamptz AS finished_at,
          error, error_event, executions_count, locked_by_id, times AS interruptions, execution_id
-  FROM claimed
+  FROM taken
 ) j ON true;

@@ -9,13 +9,13 @@ SELECT execution_id, performed_at, performed_at, id, job_class, queue_name,
                  THEN serialized_params
             ELSE serialized_params - 'executions' END,
        CASE WHEN isfinite(scheduled_at) THEN scheduled_at ELSE performed_at END, $5::uuid
-FROM (
-  SELECT d.execution_id, g.performed_at, g.id, g.job_class, g.queue_name, g.serialized_params, g.scheduled_at
-  FROM unnest($1::uuid[], $2::uuid[], $3::timestamptz[], $4::int[])
-    AS d(id, execution_id, performed_at, executions_count)
-  JOIN good_jobs g ON g.id = d.id
-  WHERE g.performed_at = d.performed_at AND g.executions_count = d.executions_count
+FROM unnest($1::uuid[], $2::uuid[], $3::timestamptz[], $4::int[])
+  AS d(job_id, execution_id, started_at, count)
+CROSS JOIN LATERAL (
+  SELECT g.performed_at, g.id, g.job_class, g.queue_name, g.serialized_params, g.scheduled_at
+  FROM good_jobs g
+  WHERE g.id = d.job_id AND g.performed_at = d.started_at AND g.executions_count = d.count
     AND (g.locked_by_id = $5::uuid OR g.locked_by_id IS NULL) AND g.finished_at IS NULL
-  FOR SHARE OF g SKIP LOCKED
+  FOR SHARE SKIP LOCKED
 ) AS running
 ON CONFLICT (id) DO NOTHING;

@@ -3,7 +3,7 @@
 -- not the job: an attempt that was fenced off and its successor may end in one statement.
 --
 -- Nobody is waited for: a row that somebody else has locked is reported as blocked, to be tried again,
--- and does not hold up the others. Rows are locked in id order all the same.
+-- and does not hold up the others. So is one that has changed its place meanwhile.
 -- Repeating the statement writes nothing twice: an attempt whose execution is finished is passed over.
 -- It then counts as written if its execution says so, unless it was closed as interrupted by the next
 -- attempt: that is how an outcome whose commit was in doubt is told from one that was fenced off.
@@ -16,95 +16,102 @@
 -- who runs it (wire contract H4).
 -- `finished_at` set meanwhile is a forced discard: the job stays over, and its error stays unless the
 -- attempt brings one (wire contract 4.7). Unlocking is a statement of its own, after the commit.
+-- Tables are read in LATERAL and by places, never joined to what was computed: see claim_start.sql.
 WITH ended AS MATERIALIZED (
   SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::timestamptz[], $4::int[], $5::text[], $6::float8[],
                        $7::jsonb[], $8::text[], $9::smallint[], $10::jsonb[], $11::float8[])
     AS d(id, execution_id, performed_at, executions_count, fate, wait, payload, error, error_event,
          backtrace, seconds)
 ), present_now AS MATERIALIZED (
-  SELECT d.execution_id, d.id
-  FROM ended d JOIN good_jobs g ON g.id = d.id
-  WHERE g.performed_at = d.performed_at AND g.executions_count = d.executions_count
-    AND (g.locked_by_id = $12::uuid OR g.locked_by_id IS NULL)
-    AND NOT EXISTS (SELECT FROM good_job_executions x
-                    WHERE x.id = d.execution_id AND x.finished_at IS NOT NULL)
+  SELECT d.*, g.place
+  FROM ended d CROSS JOIN LATERAL (
+    SELECT j.ctid AS place FROM good_jobs j
+    WHERE j.id = d.id AND j.performed_at = d.performed_at AND j.executions_count = d.executions_count
+      AND (j.locked_by_id = $12::uuid OR j.locked_by_id IS NULL)
+      AND NOT EXISTS (SELECT FROM good_job_executions x
+                      WHERE x.id = d.execution_id AND x.finished_at IS NOT NULL)
+    OFFSET 0) AS g
 ), present AS MATERIALIZED (
-  SELECT d.execution_id, g.id, g.job_class, g.queue_name, g.serialized_params, g.scheduled_at, g.performed_at
-  FROM good_jobs g JOIN ended d ON d.id = g.id
-  WHERE d.execution_id IN (SELECT execution_id FROM present_now)
-    AND g.performed_at = d.performed_at AND g.executions_count = d.executions_count
+  SELECT p.execution_id, p.fate, p.wait, p.payload, p.error, p.error_event, p.backtrace, p.seconds, p.place,
+         g.id, g.job_class, g.queue_name, g.serialized_params, g.scheduled_at, g.performed_at
+  FROM present_now p JOIN good_jobs g ON g.ctid = p.place
+  WHERE g.performed_at = p.performed_at AND g.executions_count = p.executions_count
     AND (g.locked_by_id = $12::uuid OR g.locked_by_id IS NULL)
-  ORDER BY g.id
   FOR NO KEY UPDATE OF g SKIP LOCKED
 ), settled AS (
   UPDATE good_jobs g SET
-    finished_at = CASE WHEN d.fate IN ('succeed', 'discard') THEN now() ELSE g.finished_at END,
-    performed_at = CASE WHEN d.fate IN ('succeed', 'discard') OR g.finished_at IS NOT NULL
+    finished_at = CASE WHEN p.fate IN ('succeed', 'discard') THEN now() ELSE g.finished_at END,
+    performed_at = CASE WHEN p.fate IN ('succeed', 'discard') OR g.finished_at IS NOT NULL
                         THEN g.performed_at END,
-    scheduled_at = CASE WHEN d.fate = 'retry' AND g.finished_at IS NULL
-                        THEN now() + make_interval(secs => d.wait) ELSE g.scheduled_at END,
-    -- unless by_scheduled_at: created_at = CASE WHEN d.fate = 'retry' AND g.finished_at IS NULL THEN now() ELSE g.created_at END,
+    scheduled_at = CASE WHEN p.fate = 'retry' AND g.finished_at IS NULL
+                        THEN now() + make_interval(secs => p.wait) ELSE g.scheduled_at END,
+    -- unless by_scheduled_at: created_at = CASE WHEN p.fate = 'retry' AND g.finished_at IS NULL THEN now() ELSE g.created_at END,
     serialized_params = CASE
-      WHEN d.fate <> 'retry' OR g.finished_at IS NOT NULL THEN g.serialized_params
-      WHEN jsonb_typeof(g.serialized_params) IS DISTINCT FROM 'object' THEN d.payload
-      WHEN g.serialized_params ? 'scheduled_at' THEN g.serialized_params || d.payload || jsonb_build_object(
+      WHEN p.fate <> 'retry' OR g.finished_at IS NOT NULL THEN g.serialized_params
+      WHEN jsonb_typeof(g.serialized_params) IS DISTINCT FROM 'object' THEN p.payload
+      WHEN g.serialized_params ? 'scheduled_at' THEN g.serialized_params || p.payload || jsonb_build_object(
         'enqueued_at', to_char(now(), 'YYYY-MM-DD"T"HH24:MI:SS.US') || '000Z',
-        'scheduled_at', to_char(now() + make_interval(secs => d.wait), 'YYYY-MM-DD"T"HH24:MI:SS.US') || '000Z')
-      ELSE g.serialized_params || d.payload || jsonb_build_object(
+        'scheduled_at', to_char(now() + make_interval(secs => p.wait), 'YYYY-MM-DD"T"HH24:MI:SS.US') || '000Z')
+      ELSE g.serialized_params || p.payload || jsonb_build_object(
         'enqueued_at', to_char(now(), 'YYYY-MM-DD"T"HH24:MI:SS"Z"')) END,
-    error = CASE WHEN g.finished_at IS NULL THEN d.error ELSE COALESCE(d.error, g.error) END,
-    error_event = CASE WHEN g.finished_at IS NULL THEN d.error_event
-                       ELSE COALESCE(d.error_event, g.error_event) END,
+    error = CASE WHEN g.finished_at IS NULL THEN p.error ELSE COALESCE(p.error, g.error) END,
+    error_event = CASE WHEN g.finished_at IS NULL THEN p.error_event
+                       ELSE COALESCE(p.error_event, g.error_event) END,
     lock_type = NULL, -- if lock_type
     locked_by_id = NULL, locked_at = NULL, updated_at = now()
-  FROM present p JOIN ended d ON d.execution_id = p.execution_id
-  WHERE g.id = p.id
-  RETURNING d.execution_id, g.queue_name, g.finished_at, g.scheduled_at,
+  FROM present p WHERE g.ctid = p.place
+  RETURNING p.execution_id, p.id, p.job_class, p.serialized_params, p.scheduled_at AS was_due, p.performed_at,
+            p.seconds, p.error, p.error_event, p.backtrace, g.queue_name, g.finished_at, g.scheduled_at,
             g.serialized_params->'good_job_notify' AS notify
 ), closed AS (
   INSERT INTO good_job_executions AS x
     (id, created_at, updated_at, active_job_id, job_class, queue_name, serialized_params, scheduled_at,
      process_id, finished_at, duration, error, error_event, error_backtrace)
-  SELECT d.execution_id, p.performed_at, now(), p.id, p.job_class, p.queue_name,
-         CASE WHEN jsonb_typeof(p.serialized_params) IS DISTINCT FROM 'object' THEN '{}'
-              WHEN p.serialized_params->>'executions' ~ '^[0-9]+$' AND jsonb_typeof(p.serialized_params->'executions') = 'number'
-                   THEN p.serialized_params
-              ELSE p.serialized_params - 'executions' END,
-         CASE WHEN isfinite(p.scheduled_at) THEN p.scheduled_at ELSE p.performed_at END,
-         $12::uuid, now(), make_interval(secs => d.seconds), d.error, d.error_event,
-         CASE WHEN d.error IS NOT NULL THEN ARRAY(SELECT jsonb_array_elements_text(d.backtrace)) END
-  FROM settled s JOIN present p ON p.execution_id = s.execution_id JOIN ended d ON d.execution_id = s.execution_id
+  SELECT execution_id, performed_at, now(), id, job_class, queue_name,
+         CASE WHEN jsonb_typeof(serialized_params) IS DISTINCT FROM 'object' THEN '{}'
+              WHEN serialized_params->>'executions' ~ '^[0-9]+$' AND jsonb_typeof(serialized_params->'executions') = 'number'
+                   THEN serialized_params
+              ELSE serialized_params - 'executions' END,
+         CASE WHEN isfinite(was_due) THEN was_due ELSE performed_at END,
+         $12::uuid, now(), make_interval(secs => seconds), error, error_event,
+         CASE WHEN error IS NOT NULL THEN ARRAY(SELECT jsonb_array_elements_text(backtrace)) END
+  FROM settled
   ON CONFLICT (id) DO UPDATE SET
     finished_at = EXCLUDED.finished_at, duration = EXCLUDED.duration, error = EXCLUDED.error,
     error_event = EXCLUDED.error_event, updated_at = EXCLUDED.updated_at,
     error_backtrace = EXCLUDED.error_backtrace
+), gone_on AS MATERIALIZED (
+  SELECT d.*, g.job_class, g.queue_name, g.serialized_params, g.scheduled_at,
+         (SELECT x.ctid FROM good_job_executions x WHERE x.id = d.execution_id) AS written
+  FROM ended d CROSS JOIN LATERAL (
+    SELECT j.job_class, j.queue_name, j.serialized_params, j.scheduled_at FROM good_jobs j
+    WHERE j.id = d.id
+      AND (j.performed_at, j.executions_count) IS DISTINCT FROM (d.performed_at, d.executions_count)
+    OFFSET 0) AS g
+  WHERE d.execution_id NOT IN (SELECT execution_id FROM present_now)
 ), overtaken AS (
   UPDATE good_job_executions x SET
     finished_at = now(), duration = make_interval(secs => d.seconds), error_event = 0, updated_at = now(),
     error = 'GoodJob::InterruptedError: Interrupted after starting perform at '''
             || to_char(d.performed_at, 'YYYY-MM-DD HH24:MI:SS') || ' UTC'''
-  FROM ended d JOIN good_jobs g ON g.id = d.id
-  WHERE x.id = d.execution_id AND x.finished_at IS NULL
-    AND (g.performed_at, g.executions_count) IS DISTINCT FROM (d.performed_at, d.executions_count)
-    AND d.execution_id NOT IN (SELECT execution_id FROM present_now)
+  FROM gone_on d
+  WHERE x.ctid = d.written AND x.finished_at IS NULL
 ), overtaken_unwritten AS (
   INSERT INTO good_job_executions
     (id, created_at, updated_at, active_job_id, job_class, queue_name, serialized_params, scheduled_at,
      process_id, finished_at, duration, error, error_event)
-  SELECT d.execution_id, d.performed_at, now(), g.id, g.job_class, g.queue_name,
-         CASE WHEN jsonb_typeof(g.serialized_params) IS DISTINCT FROM 'object' THEN '{}'
-              WHEN g.serialized_params->>'executions' ~ '^[0-9]+$' AND jsonb_typeof(g.serialized_params->'executions') = 'number'
-                   THEN g.serialized_params
-              ELSE g.serialized_params - 'executions' END,
-         CASE WHEN isfinite(g.scheduled_at) THEN g.scheduled_at ELSE d.performed_at END,
+  SELECT d.execution_id, d.performed_at, now(), d.id, d.job_class, d.queue_name,
+         CASE WHEN jsonb_typeof(d.serialized_params) IS DISTINCT FROM 'object' THEN '{}'
+              WHEN d.serialized_params->>'executions' ~ '^[0-9]+$' AND jsonb_typeof(d.serialized_params->'executions') = 'number'
+                   THEN d.serialized_params
+              ELSE d.serialized_params - 'executions' END,
+         CASE WHEN isfinite(d.scheduled_at) THEN d.scheduled_at ELSE d.performed_at END,
          $12::uuid, now(), make_interval(secs => d.seconds),
          'GoodJob::InterruptedError: Interrupted after starting perform at '''
            || to_char(d.performed_at, 'YYYY-MM-DD HH24:MI:SS') || ' UTC''', 0
-  FROM ended d JOIN good_jobs g ON g.id = d.id
-  WHERE (g.performed_at, g.executions_count) IS DISTINCT FROM (d.performed_at, d.executions_count)
-    AND d.execution_id NOT IN (SELECT execution_id FROM present_now)
-    AND NOT EXISTS (SELECT FROM good_job_executions x
-                    WHERE x.id = d.execution_id OR x.active_job_id = d.id AND x.created_at = d.performed_at)
+  FROM gone_on d
+  WHERE written IS NULL AND (SELECT count(*) FROM good_job_executions x
+                             WHERE x.active_job_id = d.id AND x.created_at = d.performed_at) = 0
   ON CONFLICT (id) DO NOTHING
 ), notices AS (
   SELECT pg_notify('good_job', jsonb_build_object('queue_name', queue_name, 'scheduled_at',
@@ -118,14 +125,13 @@ WITH ended AS MATERIALIZED (
 )
 SELECT d.execution_id,
        s.execution_id IS NOT NULL
-         OR COALESCE(x.finished_at IS NOT NULL
-                     AND (x.error_event = 0
-                          AND x.error ~ '^GoodJob::Interrupt[A-Za-z]*: Interrupted after starting perform at')
-                         IS NOT TRUE, false) AS written,
-       n.execution_id IS NOT NULL AND p.execution_id IS NULL AS blocked,
+         OR COALESCE((SELECT x.finished_at IS NOT NULL
+                             AND (x.error_event = 0
+                                  AND x.error ~ '^GoodJob::Interrupt[A-Za-z]*: Interrupted after starting perform at')
+                                 IS NOT TRUE
+                      FROM good_job_executions x WHERE x.id = d.execution_id), false) AS written,
+       n.execution_id IS NOT NULL AND s.execution_id IS NULL AS blocked,
        (SELECT count(sent) FROM notices) AS sent
 FROM ended d
 LEFT JOIN present_now n ON n.execution_id = d.execution_id
-LEFT JOIN present p ON p.execution_id = d.execution_id
-LEFT JOIN settled s ON s.execution_id = d.execution_id
-LEFT JOIN good_job_executions x ON x.id = d.execution_id;
+LEFT JOIN settled s ON s.execution_id = d.execution_id;

@@ -10,11 +10,12 @@ WITH ended AS MATERIALIZED (
   SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::timestamptz[], $4::int[], $5::float8[])
     AS d(id, execution_id, performed_at, executions_count, seconds)
 ), present AS MATERIALIZED (
-  SELECT g.ctid AS place, d.execution_id, d.seconds
-  FROM ended d JOIN good_jobs g ON g.id = d.id
-  WHERE g.performed_at = d.performed_at AND g.executions_count = d.executions_count
-    AND (g.locked_by_id = $6::uuid OR g.locked_by_id IS NULL) AND g.finished_at IS NULL
-  FOR NO KEY UPDATE OF g SKIP LOCKED
+  SELECT g.place, d.execution_id, d.seconds
+  FROM ended d CROSS JOIN LATERAL (
+    SELECT j.ctid AS place FROM good_jobs j
+    WHERE j.id = d.id AND j.performed_at = d.performed_at AND j.executions_count = d.executions_count
+      AND (j.locked_by_id = $6::uuid OR j.locked_by_id IS NULL) AND j.finished_at IS NULL
+    FOR NO KEY UPDATE SKIP LOCKED) AS g
 ), settled AS (
   UPDATE good_jobs g SET
     finished_at = now(), error = NULL, error_event = NULL,

@@ -13,30 +13,33 @@ WITH ended AS MATERIALIZED (
   SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::timestamptz[], $4::int[])
     AS d(id, execution_id, performed_at, executions_count)
 ), present AS MATERIALIZED (
-  SELECT g.ctid AS place, d.execution_id
-  FROM ended d JOIN good_jobs g ON g.id = d.id
-  WHERE g.performed_at = d.performed_at AND g.executions_count = d.executions_count
-    AND (g.locked_by_id = $5::uuid OR g.locked_by_id IS NULL) AND g.cron_key IS NULL
-    AND (g.finished_at IS NULL
-         OR NOT EXISTS (SELECT FROM good_job_executions x
-                        WHERE x.id = d.execution_id AND x.finished_at IS NOT NULL))
-  FOR UPDATE OF g SKIP LOCKED
+  SELECT g.place, d.execution_id
+  FROM ended d CROSS JOIN LATERAL (
+    SELECT j.ctid AS place FROM good_jobs j
+    WHERE j.id = d.id AND j.performed_at = d.performed_at AND j.executions_count = d.executions_count
+      AND (j.locked_by_id = $5::uuid OR j.locked_by_id IS NULL) AND j.cron_key IS NULL
+      AND (j.finished_at IS NULL
+           OR NOT EXISTS (SELECT FROM good_job_executions x
+                          WHERE x.id = d.execution_id AND x.finished_at IS NOT NULL))
+    FOR UPDATE OF j SKIP LOCKED) AS g
 ), gone AS (
   DELETE FROM good_jobs g USING present p WHERE g.ctid = p.place
   RETURNING p.execution_id, g.id, g.executions_count, g.performed_at, g.concurrency_key
 ), attempts AS (
-  DELETE FROM good_job_executions x USING gone o
-  WHERE x.active_job_id = o.id AND (o.executions_count > 1 OR o.concurrency_key IS NOT NULL
-                                     OR o.performed_at < now() - interval '100 ms')
+  DELETE FROM good_job_executions x
+  WHERE x.active_job_id = ANY(ARRAY(
+    SELECT id FROM gone WHERE executions_count > 1 OR concurrency_key IS NOT NULL
+                              OR performed_at < now() - interval '100 ms'))
 ), left_over AS (
   SELECT execution_id, id, performed_at, executions_count FROM ended
   WHERE execution_id NOT IN (SELECT execution_id FROM gone)
 )
 SELECT execution_id, true AS written, false AS blocked FROM gone
 UNION ALL
-SELECT l.execution_id, g.id IS NULL,
-       COALESCE(g.performed_at = l.performed_at AND g.executions_count = l.executions_count
-                AND (g.locked_by_id = $5::uuid OR g.locked_by_id IS NULL) AND g.cron_key IS NULL
-                AND NOT EXISTS (SELECT FROM good_job_executions x
-                                WHERE x.id = l.execution_id AND x.finished_at IS NOT NULL), false)
-FROM left_over l LEFT JOIN good_jobs g ON g.id = l.id;
+SELECT l.execution_id, g.current IS NULL, COALESCE(g.current, false)
+FROM left_over l LEFT JOIN LATERAL (
+  SELECT COALESCE(j.performed_at = l.performed_at AND j.executions_count = l.executions_count, false)
+         AND (j.locked_by_id = $5::uuid OR j.locked_by_id IS NULL) AND j.cron_key IS NULL
+         AND NOT EXISTS (SELECT FROM good_job_executions x
+                         WHERE x.id = l.execution_id AND x.finished_at IS NOT NULL) AS current
+  FROM good_jobs j WHERE j.id = l.id OFFSET 0) AS g ON true;

@@ -18,12 +18,11 @@ WITH unknown AS MATERIALIZED (
     performed_at = NULL, executions_count = g.executions_count - 1,
     lock_type = NULL, -- if lock_type
     locked_by_id = NULL, locked_at = NULL, updated_at = now()
-  FROM unknown u WHERE g.id = u.id
+  WHERE g.id = ANY(ARRAY(SELECT id FROM unknown))
   RETURNING g.id, g.queue_name
 ), forgotten AS (
   DELETE FROM good_job_executions x
-  USING released r
-  WHERE x.active_job_id = r.id AND x.process_id = $1::uuid AND x.finished_at IS NULL
+  WHERE x.active_job_id = ANY(ARRAY(SELECT id FROM released)) AND x.process_id = $1::uuid AND x.finished_at IS NULL
 )
 SELECT (SELECT count(*) FROM released) AS released,
        count(pg_notify('good_job', jsonb_build_object('queue_name', queue_name)::text)) AS sent

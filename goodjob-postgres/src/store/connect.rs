@@ -45,18 +45,28 @@ impl PgStore {
     /// A store that connects when it is first used, and checks nothing.
     #[must_use]
     pub fn lazy(options: PgOptions) -> Self {
-        let pool = options.pool();
-        Self::over(options, pool, Columns::default())
+        let (pool, settling) = (options.pool(), options.settling_pool());
+        Self::over(options, pool, settling, Columns::default())
     }
 
-    fn over(options: PgOptions, pool: PgPool, columns: Columns) -> Self {
+    fn over(options: PgOptions, pool: PgPool, settling: PgPool, columns: Columns) -> Self {
         let dialect = Dialect::of(&options, columns);
         let (signals, _) = broadcast::channel(SIGNALS);
         let locks = watch::Sender::default();
         let (hearing, sessions) = (watch::Sender::default(), Mutex::default());
         let has_lanes = Arc::default();
-        let inner =
-            Inner { options, columns, dialect, pool, locks, signals, hearing, has_lanes, sessions };
+        let inner = Inner {
+            options,
+            columns,
+            dialect,
+            pool,
+            settling,
+            locks,
+            signals,
+            hearing,
+            has_lanes,
+            sessions,
+        };
         Self { inner: Arc::new(inner) }
     }
 
@@ -64,7 +74,10 @@ impl PgStore {
     fn speaking(self, columns: Columns) -> Self {
         match columns == Columns::default() {
             true => self,
-            false => Self::over(self.inner.options.clone(), self.inner.pool.clone(), columns),
+            false => {
+                let Inner { options, pool, settling, .. } = &*self.inner;
+                Self::over(options.clone(), pool.clone(), settling.clone(), columns)
+            }
         }
     }
 
