@@ -1,11 +1,14 @@
 //! The claim: which statement for which selection, and what it brought.
 
-use goodjob_core::{Claim, Claims, ProcessId, QueueSelector, Timestamp, Wanted};
-use sqlx::PgConnection;
-use sqlx::Row;
+use std::time::Duration;
+
+use goodjob_core::{Claim, Claims, ProcessId, QueueSelector, StoreError, Timestamp, Token, Wanted};
+use sqlx::postgres::PgRow;
+use sqlx::{PgConnection, Row};
 use uuid::Uuid;
 
 use crate::dialect::Dialect;
+use crate::error::store_error;
 use crate::lanes::Lanes;
 use crate::options::{DequeueOrder, LockStrategy, PgOptions};
 use crate::{rows, sql};
@@ -33,10 +36,63 @@ pub(crate) struct Search<'a> {
     pub(crate) lanes: Option<&'a Lanes>,
 }
 
+/// A job that was claimed. Of its row only as much is read as the lock session has to know: while it reads,
+/// the server waits.
+pub(crate) struct Taken {
+    pub(crate) token: Token,
+    row: PgRow,
+}
+
+impl Taken {
+    /// Where it was found: queue, priority and place in their lane.
+    pub(crate) fn place(&self) -> sqlx::Result<Place<'_>> {
+        let at = rows::moment(&self.row, "scheduled_at")?;
+        let (queue, priority) = (self.row.try_get("queue_name")?, self.row.try_get("priority")?);
+        Ok(Place { queue, priority, at, id: self.token.job.as_uuid() })
+    }
+}
+
+/// A job's place in the order of claims.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Place<'a> {
+    pub(crate) queue: Option<&'a str>,
+    pub(crate) priority: Option<i32>,
+    pub(crate) at: Option<Timestamp>,
+    pub(crate) id: Uuid,
+}
+
+/// Claimed jobs on their way to whoever asked for them.
+#[derive(Default)]
+pub(crate) struct Catch {
+    pub(crate) taken: Vec<Taken>,
+    pub(crate) contended: usize,
+    pub(crate) look_again: Option<Duration>,
+}
+
+impl Catch {
+    pub(crate) fn tokens(&self) -> impl Iterator<Item = Token> {
+        self.taken.iter().map(|taken| taken.token)
+    }
+
+    /// Reads the rows. An UPDATE returns them in no order; jobs start in the order in which they were
+    /// looked for.
+    pub(crate) fn read(self, wanted: &Wanted, order: DequeueOrder) -> Result<Claims, StoreError> {
+        let read = |taken: Taken| rows::claim(&taken.row, taken.token);
+        let mut taken =
+            self.taken.into_iter().map(read).collect::<Result<Vec<Claim>, _>>().map_err(store_error)?;
+        match order {
+            DequeueOrder::ScheduledAt => taken.sort_by_key(|claim| wanted.rank(&claim.job)),
+            DequeueOrder::CreatedAt => {
+                taken.sort_by_key(|claim| wanted.rank_by(&claim.job, claim.job.created_at));
+            }
+        }
+        Ok(Claims { taken, contended: self.contended, look_again: self.look_again })
+    }
+}
+
 /// What a claim brought.
-#[derive(Debug)]
 pub(crate) struct Found {
-    pub(crate) claims: Claims,
+    pub(crate) catch: Catch,
     /// Whether anything is paused, whatever it is.
     pub(crate) paused: bool,
     /// The server's time.
@@ -93,18 +149,11 @@ pub(crate) async fn claim(
     let at = summary.try_get("at")?;
     let exhausted = summary.try_get::<Option<String>, _>("exhausted")?.unwrap_or_default();
     let mut taken = Vec::with_capacity(rows.len());
-    for row in &rows {
-        taken.extend(rows::claim(row)?);
-    }
-    // An UPDATE returns rows in no order; jobs start in the order in which they were looked for.
-    match options.order {
-        DequeueOrder::ScheduledAt => taken.sort_by_key(|claim: &Claim| wanted.rank(&claim.job)),
-        DequeueOrder::CreatedAt => {
-            taken.sort_by_key(|claim| wanted.rank_by(&claim.job, claim.job.created_at));
-        }
+    for row in rows {
+        taken.extend(rows::token(&row)?.map(|token| Taken { token, row }));
     }
     let contended = usize::try_from(contended).unwrap_or(0);
-    Ok(Found { claims: Claims { taken, contended, look_again: None }, paused, at, exhausted })
+    Ok(Found { catch: Catch { taken, contended, look_again: None }, paused, at, exhausted })
 }
 
 fn statement(strategy: LockStrategy, queues: &QueueSelector) -> &'static str {

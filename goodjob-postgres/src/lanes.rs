@@ -10,11 +10,12 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use goodjob_core::{Claim, QueueSelector, Timestamp};
+use goodjob_core::{QueueSelector, Timestamp};
 use sqlx::{FromRow, PgConnection};
 use tokio::time::Instant;
 use uuid::Uuid;
 
+use crate::claim::Place;
 use crate::dialect::Dialect;
 use crate::rows::Moment;
 use crate::sql;
@@ -67,8 +68,9 @@ impl From<LaneRow> for Lane {
 }
 
 /// What a claim of a pool's lanes came to.
-pub(crate) struct Catch<'a> {
-    pub(crate) taken: &'a [Claim],
+pub(crate) struct Yield<'a> {
+    /// Where the jobs were that it took.
+    pub(crate) taken: &'a [Place<'a>],
     /// For each lane 2 if nothing was seen in it, 1 if all that there was, else 0.
     pub(crate) exhausted: &'a str,
     /// The server's time.
@@ -165,21 +167,20 @@ impl Lanes {
 
     /// Moves the floors to what was taken last, and in lanes that were read to their end to the present,
     /// nearly.
-    pub(crate) fn advance(&mut self, catch: &Catch<'_>) {
-        self.full = catch.full;
+    pub(crate) fn advance(&mut self, found: &Yield<'_>) {
+        self.full = found.full;
         let mut last: HashMap<(Option<&str>, Option<i32>), (Timestamp, Uuid)> = HashMap::new();
-        for claim in catch.taken {
-            let Some(at) = claim.job.scheduled_at else { continue };
-            let here = (at, claim.job.id.as_uuid());
-            let floor =
-                last.entry((claim.job.queue.as_deref(), claim.job.priority)).or_insert(here);
+        for place in found.taken {
+            let Some(at) = place.at else { continue };
+            let here = (at, place.id);
+            let floor = last.entry((place.queue, place.priority)).or_insert(here);
             *floor = here.max(*floor);
         }
-        let mut exhausted = catch.exhausted.bytes();
+        let mut exhausted = found.exhausted.bytes();
         for lane in &mut self.lanes {
             let is_exhausted = match exhausted.next() {
                 // What was seen is taken, unless there was no more use for it.
-                Some(b'1') => !catch.full,
+                Some(b'1') => !found.full,
                 Some(b'2') => true,
                 _ => false,
             };
@@ -187,7 +188,7 @@ impl Lanes {
                 continue;
             }
             let taken = last.get(&(lane.queue.as_deref(), lane.priority)).copied();
-            let end = is_exhausted.then(|| (catch.at - LATE, Uuid::nil()));
+            let end = is_exhausted.then(|| (found.at - LATE, Uuid::nil()));
             lane.floor = lane.floor.max(taken).max(end);
         }
     }
@@ -217,8 +218,7 @@ mod tests {
     fn floors_rise_to_the_present_where_a_lane_was_read_to_its_end_and_never_sink() {
         let mut lanes = lanes(&[None, Some(50), Some(5_000), Some(7)]);
         for (full, second) in [(true, 50), (false, 998)] {
-            let catch = Catch { taken: &[], exhausted: "2110", at: at(1_000), full };
-            lanes.advance(&catch);
+            lanes.advance(&Yield { taken: &[], exhausted: "2110", at: at(1_000), full });
             let floors: Vec<_> = lanes.lanes.iter().map(|lane| lane.floor.unwrap().0).collect();
             assert_eq!(floors, [at(998), at(second), at(5_000), at(7)]);
         }
@@ -240,8 +240,7 @@ mod tests {
         lanes.begin(lanes.lanes.clone());
         lanes.cost(Duration::from_secs(1));
         assert!(lanes.wait().is_zero(), "plans are made once");
-        let catch = Catch { taken: &[], exhausted: "0", at: at(1), full: true };
-        lanes.advance(&catch);
+        lanes.advance(&Yield { taken: &[], exhausted: "0", at: at(1), full: true });
         for (cost, rhythm) in [(1, 250), (30, 600), (200, 900)] {
             lanes.begin(lanes.lanes.clone());
             lanes.cost(Duration::from_millis(cost));

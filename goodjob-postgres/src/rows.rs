@@ -45,22 +45,23 @@ fn payload(row: &PgRow) -> Payload {
     }
 }
 
-/// One row of a claim; `None` is the row that only carries the contention.
-pub(crate) fn claim(row: &PgRow) -> sqlx::Result<Option<Claim>> {
-    if row.try_get::<Option<Uuid>, _>("id")?.is_none() {
-        return Ok(None);
-    }
-    let job = job(row)?;
+/// Which attempt a row of a claim began; `None` for the row that only says what the claim saw.
+pub(crate) fn token(row: &PgRow) -> sqlx::Result<Option<Token>> {
+    let Some(job) = row.try_get::<Option<Uuid>, _>("id")? else { return Ok(None) };
     let execution: Option<Uuid> = row.try_get("execution_id")?;
-    let performed_at: Timestamp = row.try_get("performed_at")?;
-    let interruptions: i64 = row.try_get::<Option<i64>, _>("interruptions")?.unwrap_or(0);
-    let token = Token {
-        job: job.id,
+    Ok(Some(Token {
+        job: job.into(),
         execution: execution.map_or_else(ExecutionId::generate, ExecutionId::from),
-        performed_at,
-        executions_count: job.executions_count,
-    };
-    Ok(Some(Claim { job, token, interruptions: u32::try_from(interruptions).unwrap_or(u32::MAX) }))
+        performed_at: row.try_get("performed_at")?,
+        executions_count: row.try_get::<Option<i32>, _>("executions_count")?.unwrap_or(0),
+    }))
+}
+
+/// The attempt that a row of a claim began.
+pub(crate) fn claim(row: &PgRow, token: Token) -> sqlx::Result<Claim> {
+    let interruptions: i64 = row.try_get::<Option<i64>, _>("interruptions")?.unwrap_or(0);
+    let interruptions = u32::try_from(interruptions).unwrap_or(u32::MAX);
+    Ok(Claim { job: job(row)?, token, interruptions })
 }
 
 pub(crate) fn execution(row: &PgRow) -> sqlx::Result<ExecutionRecord> {

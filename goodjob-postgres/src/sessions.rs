@@ -21,8 +21,10 @@ use sqlx::{Connection, PgConnection};
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
 use tokio::time::Instant;
 
+use crate::claim::Catch;
 use crate::dialect::Dialect;
 use crate::options::PgOptions;
+use crate::settle::release;
 use crate::sql;
 use lock::LockSession;
 use notify::NotifySession;
@@ -42,13 +44,12 @@ pub(crate) enum LockCommand {
     Claim {
         wanted: Wanted,
         max: usize,
-        reply: Reply<Claims>,
+        reply: Reply<Catch>,
     },
     /// The ends of these attempts are committed, or they were given back.
     Unlock {
         tokens: Vec<Token>,
         given_back: bool,
-        done: oneshot::Sender<()>,
     },
 }
 
@@ -83,13 +84,14 @@ pub(crate) struct Common {
 }
 
 impl Common {
-    /// Asks the lock session to unlock; returns when it has, or is gone and every lock with it.
-    pub(crate) async fn unlock(&self, tokens: Vec<Token>, given_back: bool) {
-        let Some(lock) = self.lock.as_ref().and_then(mpsc::WeakSender::upgrade) else { return };
-        let (done, released) = oneshot::channel();
-        if lock.send(LockCommand::Unlock { tokens, given_back, done }).await.is_ok() {
-            let _ = released.await;
+    /// Gives jobs back that were claimed in vain.
+    async fn give_back(self, tokens: Vec<Token>) {
+        if let Err(error) = release(&self.settling, &self.dialect, self.process, &tokens).await {
+            tracing::warn!(%error, "claimed jobs that nobody waits for are left to the sweep");
         }
+        // If the lock session is gone, so is every lock.
+        let Some(lock) = self.lock.as_ref().and_then(mpsc::WeakSender::upgrade) else { return };
+        let _ = lock.send(LockCommand::Unlock { tokens, given_back: true }).await;
     }
 }
 
@@ -108,7 +110,7 @@ impl Drop for Obituary {
 
 /// The sessions of a registered process. They end when this is dropped.
 pub(crate) struct Sessions {
-    pub(crate) process: ProcessId,
+    pub(crate) common: Common,
     lock: mpsc::Sender<LockCommand>,
     notify: mpsc::Sender<NotifyCommand>,
     thread: Option<thread::JoinHandle<()>>,
@@ -119,7 +121,7 @@ impl Sessions {
         let (lock, lock_inbox) = mpsc::channel(256);
         common.lock = Some(lock.downgrade());
         let (notify, notify_inbox) = mpsc::channel(64);
-        let process = common.process;
+        let shared = common.clone();
         let failed = |error: std::io::Error| {
             StoreError::Unfit(format!("the thread of the lock session cannot be started: {error}"))
         };
@@ -136,23 +138,27 @@ impl Sessions {
             });
         };
         let thread = thread::Builder::new().name("goodjob-locks".to_owned()).spawn(body);
-        Ok(Self { process, lock, notify, thread: Some(thread.map_err(failed)?) })
+        Ok(Self { common: shared, lock, notify, thread: Some(thread.map_err(failed)?) })
     }
 
     pub(crate) async fn claim(&self, wanted: &Wanted, max: usize) -> Result<Claims, StoreError> {
         let (reply, answer) = oneshot::channel();
         let command = LockCommand::Claim { wanted: wanted.clone(), max, reply };
         self.lock.send(command).await.map_err(|_| ended())?;
-        answer.await.map_err(|_| ended())?
+        let found = answer.await.map_err(|_| ended())??;
+        let tokens: Vec<Token> = found.tokens().collect();
+        let read = found.read(wanted, self.common.options.order);
+        if read.is_err() {
+            self.common.clone().give_back(tokens).await;
+        }
+        read
     }
 
-    /// Returns when the locks are released, or gone with their session.
+    /// Has the locks released before any claim that is asked for from now on. Does not wait for it: a
+    /// search may be under way on that session, and more outcomes are to be written meanwhile.
     pub(crate) async fn unlock(&self, tokens: Vec<Token>, given_back: bool) {
-        let (done, released) = oneshot::channel();
-        if self.lock.send(LockCommand::Unlock { tokens, given_back, done }).await.is_ok() {
-            // An error means that the session has ended, and every lock with it.
-            let _ = released.await;
-        }
+        // An error means that the session has ended, and every lock with it.
+        let _ = self.lock.send(LockCommand::Unlock { tokens, given_back }).await;
     }
 
     /// Whether the thread has ended, as it does in a panic.

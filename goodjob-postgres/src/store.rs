@@ -155,7 +155,7 @@ impl PgStore {
     fn open_sessions(&self, process: &ProcessRecord) -> Result<Arc<Sessions>, StoreError> {
         let mut slot = self.inner.sessions.lock().unwrap_or_else(PoisonError::into_inner);
         match &*slot {
-            Some(sessions) if sessions.process == process.id && !sessions.have_ended() => {
+            Some(sessions) if sessions.common.process == process.id && !sessions.have_ended() => {
                 Ok(Arc::clone(sessions))
             }
             Some(sessions) if !sessions.have_ended() => Err(StoreError::Unfit(
@@ -204,7 +204,7 @@ impl Store for PgStore {
         let dialect = self.dialect();
         // In a task, so that a caller who goes away cannot leave a lock behind a committed end.
         unbroken(async move {
-            let settled = settle::settle(&pool, &dialect, sessions.process, &ended).await?;
+            let settled = settle::settle(&pool, &dialect, sessions.common.process, &ended).await?;
             // A blocked one is still to end, and keeps its lock.
             let over = ended.iter().zip(&settled).filter(|(_, s)| **s != Settled::Blocked);
             let put_back =
@@ -220,7 +220,7 @@ impl Store for PgStore {
         let tokens = unstarted.to_vec();
         let dialect = self.dialect();
         unbroken(async move {
-            settle::release(&pool, &dialect, sessions.process, &tokens).await?;
+            settle::release(&pool, &dialect, sessions.common.process, &tokens).await?;
             sessions.unlock(tokens, true).await;
             Ok(())
         })
@@ -258,7 +258,7 @@ impl Store for PgStore {
 
     async fn leave(&self, process: &ProcessRecord) -> Result<(), StoreError> {
         let Some(mut sessions) = self.set_sessions(None) else { return Ok(()) };
-        debug_assert_eq!(sessions.process, process.id);
+        debug_assert_eq!(sessions.common.process, process.id);
         // A settlement under way, whose caller went away, holds the other handle for a moment.
         let deadline = Instant::now() + LAST_SETTLEMENTS;
         loop {

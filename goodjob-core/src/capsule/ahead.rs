@@ -38,13 +38,16 @@ impl Ahead {
         self.mean = Some(self.mean.map_or(took, mean));
     }
 
-    /// How many attempts may be claimed beyond the free ones of these slots. None while the queue is half
-    /// full, so that a search is worth its while.
-    pub(crate) fn room(&self, slots: usize) -> usize {
-        let Some(mean) = self.mean else { return 0 };
+    /// How many attempts may be claimed when so many of these slots are free: for the slots that what waits
+    /// leaves free, and ahead of them. None ahead while the queue is half full, so that a search is worth
+    /// its while.
+    pub(crate) fn room(&self, slots: usize, free: usize) -> usize {
+        let (free, waiting) =
+            (free.saturating_sub(self.waiting.len()), self.waiting.len().saturating_sub(free));
+        let Some(mean) = self.mean else { return free };
         let most = WORK.as_nanos() * slots as u128 / mean.as_nanos().max(1);
         let most = usize::try_from(most).unwrap_or(MOST).min(MOST);
-        if self.waiting.len() > most / 2 { 0 } else { most - self.waiting.len() }
+        free + if waiting > most / 2 { 0 } else { most - waiting }
     }
 
     pub(crate) fn push(&mut self, attempt: Attempt) {
@@ -89,24 +92,24 @@ mod tests {
     #[test]
     fn short_attempts_make_room_and_long_ones_none() {
         let mut ahead = Ahead::default();
-        assert_eq!(ahead.room(10), 0, "nothing was measured");
+        assert_eq!(ahead.room(10, 3), 3, "nothing was measured");
         ahead.measure(Duration::from_micros(500));
-        assert_eq!(ahead.room(10), 100);
+        assert_eq!(ahead.room(10, 3), 103);
         ahead.measure(Duration::from_secs(1));
-        assert_eq!(ahead.room(10), 0);
+        assert_eq!(ahead.room(10, 3), 3);
         for _ in 0..200 {
             ahead.measure(Duration::from_micros(10));
         }
-        assert_eq!(ahead.room(10), MOST);
-        assert_eq!(ahead.room(1), 500);
+        assert_eq!(ahead.room(10, 0), MOST);
+        assert_eq!(ahead.room(1, 0), 500);
         ahead.reset();
-        assert_eq!(ahead.room(10), 0);
+        assert_eq!(ahead.room(10, 0), 0);
     }
 
     #[test]
     fn an_attempt_that_took_no_time_is_no_division_by_zero() {
         let mut ahead = Ahead::default();
         ahead.measure(Duration::ZERO);
-        assert_eq!(ahead.room(3), MOST);
+        assert_eq!(ahead.room(3, 0), MOST);
     }
 }

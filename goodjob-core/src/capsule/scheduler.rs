@@ -221,8 +221,9 @@ impl Scheduler {
                 () = at(self.search_at), if !self.hungry && self.search.is_empty() => Event::Woken(Wake::Now),
             };
             self.handle(event);
-            self.begin_next();
+            // First, so that the store looks for the next ones while these begin.
             self.search_if_possible();
+            self.begin_next();
             self.report();
         }
         self.drain(cut).await
@@ -324,8 +325,9 @@ impl Scheduler {
             let Some(attempt) = self.ahead.pop() else { return };
             let (lost, token) = (CancellationToken::new(), attempt.claim().token);
             self.lost.insert(token, lost.clone());
-            let (performer, begun) = (Arc::clone(&self.performer), Instant::now());
+            let performer = Arc::clone(&self.performer);
             self.running.spawn(async move {
+                let begun = Instant::now();
                 let performed = performer.perform(attempt, lost).await;
                 Finish { performed, token, took: begun.elapsed() }
             });
@@ -397,8 +399,7 @@ impl Scheduler {
     fn search_if_possible(&mut self) {
         let free = self.slots.get().saturating_sub(self.running.len());
         let room = self.settler.room().available_permits();
-        let ahead = self.ahead.room(self.slots.get());
-        let asked = (free + ahead).min(LARGEST_SEARCH).min(room);
+        let asked = self.ahead.room(self.slots.get(), free).min(LARGEST_SEARCH).min(room);
         let paused = self.not_before.is_some_and(|at| at > Instant::now());
         self.hungry |= !self.asking.is_empty() && self.running.is_empty();
         self.starved = free > 0 && room == 0;

@@ -9,7 +9,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use goodjob_core::{Claims, Health, LockState, Signal, StoreError, Token, Wanted};
+use goodjob_core::{Health, LockState, Signal, StoreError, Token, Wanted};
 use sqlx::PgConnection;
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
@@ -20,10 +20,10 @@ use super::search::{Searcher, Terms};
 use super::{
     Common, DEADLINE, FIRST_PAUSE, LockCommand, Reply, connect, end_predecessor, jittered, within,
 };
-use crate::claim::Suspects;
+use crate::claim::{Catch, Suspects};
 use crate::error::{is_down_for_everyone, is_fatal, store_error};
 use crate::options::{BY_INDEX, LockStrategy};
-use crate::settle::{release, tokens};
+use crate::settle::tokens;
 use crate::sql;
 
 /// Time between looks at the session: while it holds locks, and while it holds none.
@@ -149,7 +149,7 @@ impl LockSession {
         live: &mut Live,
         wanted: &Wanted,
         max: usize,
-    ) -> sqlx::Result<Claims> {
+    ) -> sqlx::Result<Catch> {
         let mut found = self.search(live, wanted, max, Suspects::PassOver).await?;
         if found.contended > 0 && found.taken.len() < max {
             self.take_a_suspect(live, wanted, &mut found).await;
@@ -160,15 +160,15 @@ impl LockSession {
 
     /// What was passed over may be jobs that vanished twice. One at a time, lest the innocent among them
     /// vanish with the guilty one until all are given up.
-    async fn take_a_suspect(&mut self, live: &mut Live, wanted: &Wanted, found: &mut Claims) {
+    async fn take_a_suspect(&mut self, live: &mut Live, wanted: &Wanted, found: &mut Catch) {
         if self.suspect.is_some_and(|suspect| self.held.contains(&suspect)) {
             return;
         }
         match self.search(live, wanted, 1, Suspects::Only).await {
             Ok(mut suspects) => {
-                if let Some(claim) = suspects.taken.pop() {
-                    self.suspect = Some(claim.token);
-                    found.taken.push(claim);
+                if let Some(taken) = suspects.taken.pop() {
+                    self.suspect = Some(taken.token);
+                    found.taken.push(taken);
                     found.contended = found.contended.saturating_sub(1);
                 }
             }
@@ -186,14 +186,14 @@ impl LockSession {
         wanted: &Wanted,
         max: usize,
         suspects: Suspects,
-    ) -> sqlx::Result<Claims> {
+    ) -> sqlx::Result<Catch> {
         let Live { connection, secret } = live;
         let known = self.known();
         let terms = Terms { secret, suspects, known: &known };
-        let claims = self.searcher.search(connection, wanted, max, &terms).await?;
-        self.held.extend(claims.taken.iter().map(|claim| claim.token));
-        self.openings.add(claims.taken.iter().map(|claim| claim.token));
-        Ok(claims)
+        let found = self.searcher.search(connection, wanted, max, &terms).await?;
+        self.held.extend(found.tokens());
+        self.openings.add(found.tokens());
+        Ok(found)
     }
 
     /// Writes the executions of attempts that have run for a while.
@@ -232,36 +232,27 @@ impl LockSession {
     }
 
     /// Answers a claim. If whoever asked is gone, the jobs are given back un-run.
-    fn hand_over(&mut self, reply: Reply<Claims>, found: Claims) {
+    fn hand_over(&mut self, reply: Reply<Catch>, found: Catch) {
         let Err(Ok(unwanted)) = reply.send(Ok(found)) else { return };
-        let tokens: Vec<Token> = unwanted.taken.iter().map(|claim| claim.token).collect();
-        if tokens.is_empty() {
-            return;
+        let tokens: Vec<Token> = unwanted.tokens().collect();
+        if !tokens.is_empty() {
+            tokio::spawn(self.common.clone().give_back(tokens));
         }
-        let common = self.common.clone();
-        tokio::spawn(async move {
-            if let Err(error) =
-                release(&common.settling, &common.dialect, common.process, &tokens).await
-            {
-                tracing::warn!(%error, "claimed jobs that nobody waits for are left to the sweep");
-            }
-            common.unlock(tokens, true).await;
-        });
-        // For those that could not be released.
-        self.sweeps = self.sweeps.max(2);
     }
 
     async fn unlock(&mut self, live: &mut Live, unlocks: Vec<LockCommand>) -> sqlx::Result<()> {
-        let (mut jobs, mut waiting) = (Vec::new(), Vec::new());
+        let (mut jobs, mut over) = (Vec::new(), Vec::new());
         for command in unlocks {
-            let LockCommand::Unlock { tokens, given_back, done } = command else { continue };
+            let LockCommand::Unlock { tokens, given_back } = command else { continue };
             if given_back {
                 self.searcher.forget();
+                // For those that could not be released.
+                self.sweeps = self.sweeps.max(1);
             }
             // What is not held was lost with an earlier session.
             let held = tokens.iter().filter(|token| self.held.contains(token));
             jobs.extend(held.map(|token| token.job.as_uuid()));
-            waiting.push((tokens, done));
+            over.extend(tokens);
         }
         let locked = self.common.options.lock_strategy != LockStrategy::SkipLocked;
         let unlocked = if locked && !jobs.is_empty() {
@@ -273,9 +264,8 @@ impl LockSession {
             Ok(())
         };
         // Also after an error: then the locks are gone with the session, or the audit finds them.
-        for (tokens, done) in waiting {
-            self.forget(&tokens);
-            let _ = done.send(());
+        if !over.is_empty() {
+            self.forget(&over);
         }
         match unlocked {
             Err(error) if !is_fatal(&error) => self.audit(live).await,
@@ -481,10 +471,7 @@ impl LockSession {
 
     fn answer_without_session(&mut self, command: LockCommand) {
         match command {
-            LockCommand::Unlock { tokens, done, .. } => {
-                self.forget(&tokens);
-                let _ = done.send(());
-            }
+            LockCommand::Unlock { tokens, .. } => self.forget(&tokens),
             claim @ LockCommand::Claim { .. } => {
                 refuse(claim, StoreError::unavailable("the lock session is being opened"));
             }

@@ -6,14 +6,14 @@ use std::collections::HashMap;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use goodjob_core::{Claims, QueueSelector, Wanted};
+use goodjob_core::{QueueSelector, Wanted};
 use sqlx::PgConnection;
 use tokio::time::Instant;
 use uuid::Uuid;
 
 use super::{Common, DEADLINE, within};
-use crate::claim::{self, Found, Search, Suspects};
-use crate::lanes::{Catch, Lanes, UNSURE};
+use crate::claim::{self, Catch, Found, Search, Suspects, Taken};
+use crate::lanes::{Lanes, UNSURE, Yield};
 use crate::options::{DequeueOrder, LockStrategy};
 use crate::pauses::Pauses;
 use crate::sql;
@@ -64,17 +64,17 @@ impl Searcher {
         wanted: &Wanted,
         max: usize,
         terms: &Terms<'_>,
-    ) -> sqlx::Result<Claims> {
+    ) -> sqlx::Result<Catch> {
         let most = usize::try_from(self.common.options.queue_select_limit).unwrap_or(usize::MAX);
         let max = max.min(most.max(1));
         if max == 0 {
-            return Ok(Claims::default());
+            return Ok(Catch::default());
         }
         let Some(wanted) = self.unpaused(session, wanted).await? else {
-            return Ok(Claims::default());
+            return Ok(Catch::default());
         };
         if !self.goes_by_lanes() {
-            return Ok(self.claim(session, &wanted, max, most, None, terms).await?.claims);
+            return Ok(self.claim(session, &wanted, max, most, None, terms).await?.catch);
         }
         let mut lanes = self.lanes.remove(&wanted.queues).unwrap_or_default();
         let found = self.search_lanes(session, &wanted, max, &mut lanes, terms).await;
@@ -90,7 +90,7 @@ impl Searcher {
         max: usize,
         lanes: &mut Lanes,
         terms: &Terms<'_>,
-    ) -> sqlx::Result<Claims> {
+    ) -> sqlx::Result<Catch> {
         if terms.suspects == Suspects::Only {
             lanes.forget();
         }
@@ -103,23 +103,25 @@ impl Searcher {
             }
             if lanes.are_too_many() {
                 let most = usize::try_from(self.common.options.queue_select_limit).unwrap_or(1000);
-                return Ok(self.claim(session, wanted, max, most, None, terms).await?.claims);
+                return Ok(self.claim(session, wanted, max, most, None, terms).await?.catch);
             }
             let slack = self.reach;
             let found = self.claim(session, wanted, max, slack, Some(lanes), terms).await?;
             if looks {
                 lanes.cost(begun.elapsed());
             }
-            let Found { mut claims, at, exhausted, .. } = found;
+            let Found { mut catch, at, exhausted, .. } = found;
             let more = exhausted.contains('0');
-            let full = claims.taken.len() >= max;
+            let full = catch.taken.len() >= max;
             if terms.suspects == Suspects::Only {
                 lanes.forget();
-                return Ok(claims);
+                return Ok(catch);
             }
-            lanes.advance(&Catch { taken: &claims.taken, exhausted: &exhausted, at, full });
-            self.reach(claims.contended > 0 || more && !full);
-            claims.look_again = match (more || full, looks, claims.taken.is_empty()) {
+            let places: Vec<_> =
+                catch.taken.iter().map(Taken::place).collect::<sqlx::Result<_>>()?;
+            lanes.advance(&Yield { taken: &places, exhausted: &exhausted, at, full });
+            self.reach(catch.contended > 0 || more && !full);
+            catch.look_again = match (more || full, looks, catch.taken.is_empty()) {
                 (true, _, _) => Some(Duration::ZERO),
                 (false, true, _) => None,
                 (false, false, false) => Some(UNSURE),
@@ -131,7 +133,7 @@ impl Searcher {
                     wait => Some(wait),
                 },
             };
-            return Ok(claims);
+            return Ok(catch);
         }
     }
 

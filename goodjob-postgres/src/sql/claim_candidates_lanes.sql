@@ -17,7 +17,7 @@
   SELECT l.n, l.turn, s.*
   FROM lane l CROSS JOIN LATERAL (
     SELECT * FROM (
-      SELECT g.ctid AS place, g.id, g.priority, g.scheduled_at FROM good_jobs g
+      SELECT g.id, g.priority, g.scheduled_at FROM good_jobs g
       WHERE g.queue_name = l.queue_name AND g.priority = l.priority
         AND g.finished_at IS NULL AND g.locked_by_id IS NULL AND g.scheduled_at <= now()
         AND (g.scheduled_at, g.id) >= (l.at, l.id)
@@ -30,7 +30,7 @@
       ORDER BY g.scheduled_at, g.id LIMIT $14::bigint) AS of_both
     UNION ALL
     SELECT * FROM (
-      SELECT g.ctid, g.id, g.priority, g.scheduled_at FROM good_jobs g
+      SELECT g.id, g.priority, g.scheduled_at FROM good_jobs g
       WHERE l.priority IS NULL AND g.queue_name = l.queue_name AND g.priority IS NULL
         AND g.finished_at IS NULL AND g.locked_by_id IS NULL AND g.scheduled_at <= now()
         AND (g.scheduled_at, g.id) >= (l.at, l.id)
@@ -43,7 +43,7 @@
       ORDER BY g.scheduled_at, g.id LIMIT $14::bigint) AS of_a_queue
     UNION ALL
     SELECT * FROM (
-      SELECT g.ctid, g.id, g.priority, g.scheduled_at FROM good_jobs g
+      SELECT g.id, g.priority, g.scheduled_at FROM good_jobs g
       WHERE l.queue_name IS NULL AND g.queue_name IS NULL
         AND g.finished_at IS NULL AND g.locked_by_id IS NULL AND g.scheduled_at <= now()
         AND g.job_class = ANY($1::text[]) AND (g.performed_at IS NULL OR g.id <> ALL($9::uuid[]))
@@ -60,18 +60,19 @@
   WHERE rows >= $14::bigint AND $14::bigint < $2::bigint + $3::bigint
   ORDER BY n, priority DESC, scheduled_at DESC, id DESC
 ), chosen AS MATERIALIZED (
-  SELECT s.place FROM seen s
+  SELECT s.id FROM seen s
   WHERE NOT EXISTS (
     SELECT FROM cut c
     WHERE (s.turn, s.priority IS NULL, COALESCE(s.priority, 0), s.scheduled_at, s.id)
         > (c.turn, c.priority IS NULL, COALESCE(c.priority, 0), c.scheduled_at, c.id))
   ORDER BY s.turn, s.priority, s.scheduled_at, s.id LIMIT $2::bigint + $3::bigint
 ), candidate AS MATERIALIZED (
-  SELECT g.id, g.performed_at AS before, true AS unowned
-  FROM chosen c JOIN good_jobs g ON g.ctid = c.place
-  WHERE g.finished_at IS NULL AND g.locked_by_id IS NULL AND g.scheduled_at <= now()
-    AND $4::text[] IS NULL AND ($6::smallint = 1 OR current_setting('goodjob.session', true) = $7::text)
-  FOR NO KEY UPDATE OF g SKIP LOCKED
+  SELECT c.id, j.before, true AS unowned
+  FROM chosen c CROSS JOIN LATERAL (
+    SELECT g.performed_at AS before FROM good_jobs g
+    WHERE g.id = c.id AND g.finished_at IS NULL AND g.locked_by_id IS NULL AND g.scheduled_at <= now()
+      AND $4::text[] IS NULL AND ($6::smallint = 1 OR current_setting('goodjob.session', true) = $7::text)
+    FOR NO KEY UPDATE SKIP LOCKED) AS j
 ), rest AS (
   -- 0: there may be more rows in it. 1: all there were were seen. 2: there were none.
   SELECT string_agg(CASE WHEN rows = 0 THEN '2' WHEN rows < $14::bigint THEN '1' ELSE '0' END, '' ORDER BY n) AS exhausted

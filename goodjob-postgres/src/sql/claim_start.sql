@@ -46,11 +46,12 @@
                       || to_char(j.performed_at, 'YYYY-MM-DD HH24:MI:SS') || ' UTC''' END,
     error_event = CASE WHEN j.performed_at IS NULL THEN j.error_event ELSE 0 END
   WHERE j.id = ANY(ARRAY(SELECT id FROM locked))
-  RETURNING j.*
+  RETURNING j.id, j.job_class, j.queue_name, j.priority, j.serialized_params, j.labels, j.created_at, j.scheduled_at,
+            j.performed_at, j.error, j.error_event, j.executions_count,
+            CASE WHEN j.concurrency_key IS NOT NULL THEN gen_random_uuid() END AS execution_id
 ), taken AS MATERIALIZED (
-  SELECT c.*, l.before, l.times, CASE WHEN c.concurrency_key IS NOT NULL THEN gen_random_uuid() END AS execution_id
-  FROM claimed c JOIN (SELECT *, row_number() OVER () AS place FROM locked) AS l ON l.id = c.id
-  ORDER BY l.place
+  SELECT c.*, l.before, l.times
+  FROM claimed c JOIN locked l ON l.id = c.id
 ), interrupted AS (
   UPDATE good_job_executions e
   SET error = c.error, error_event = 0, finished_at = c.performed_at, duration = interval '0'
@@ -89,11 +90,11 @@
          (SELECT something FROM paused) AS paused, (SELECT exhausted FROM rest) AS exhausted
 )
 SELECT contention.contended, contention.paused, now() AS at,
-       CASE WHEN row_number() OVER () = 1 THEN contention.exhausted END AS exhausted, j.*
+       CASE WHEN j.id IS NOT DISTINCT FROM (SELECT id FROM taken LIMIT 1) THEN contention.exhausted END AS exhausted, j.*
 FROM contention LEFT JOIN (
   SELECT id, job_class, queue_name, priority, serialized_params, labels,
          created_at::timestamptz AS created_at, scheduled_at::timestamptz AS scheduled_at,
-         performed_at::timestamptz AS performed_at, finished_at::timestamptz AS finished_at,
-         error, error_event, executions_count, locked_by_id, times AS interruptions, execution_id
+         performed_at::timestamptz AS performed_at, NULL::timestamptz AS finished_at,
+         error, error_event, executions_count, $5::uuid AS locked_by_id, times AS interruptions, execution_id
   FROM taken
 ) j ON true;

@@ -34,10 +34,11 @@ WITH ended AS MATERIALIZED (
 ), present AS MATERIALIZED (
   SELECT p.execution_id, p.fate, p.wait, p.payload, p.error, p.error_event, p.backtrace, p.seconds, p.place,
          g.id, g.job_class, g.queue_name, g.serialized_params, g.scheduled_at, g.performed_at
-  FROM present_now p JOIN good_jobs g ON g.ctid = p.place
-  WHERE g.performed_at = p.performed_at AND g.executions_count = p.executions_count
-    AND (g.locked_by_id = $12::uuid OR g.locked_by_id IS NULL)
-  FOR NO KEY UPDATE OF g SKIP LOCKED
+  FROM present_now p CROSS JOIN LATERAL (
+    SELECT * FROM good_jobs j
+    WHERE j.id = p.id AND j.performed_at = p.performed_at AND j.executions_count = p.executions_count
+      AND (j.locked_by_id = $12::uuid OR j.locked_by_id IS NULL)
+    FOR NO KEY UPDATE SKIP LOCKED) AS g
 ), settled AS (
   UPDATE good_jobs g SET
     finished_at = CASE WHEN p.fate IN ('succeed', 'discard') THEN now() ELSE g.finished_at END,

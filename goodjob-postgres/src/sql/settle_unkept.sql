@@ -9,13 +9,14 @@
 -- left to tell by, and it is as the outcome wants it. Rows are locked FOR UPDATE from the start, since a
 -- weaker lock that DELETE had to raise could wait for a foreign key of the application's.
 -- A first attempt that did not last has no execution yet (ADR 0016), and none is looked for.
+-- Tables are read by arrays and in LATERAL, never joined to what was computed: see claim_start.sql.
 WITH ended AS MATERIALIZED (
   SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::timestamptz[], $4::int[])
     AS d(id, execution_id, performed_at, executions_count)
 ), present AS MATERIALIZED (
-  SELECT g.place, d.execution_id
+  SELECT d.id, d.execution_id
   FROM ended d CROSS JOIN LATERAL (
-    SELECT j.ctid AS place FROM good_jobs j
+    SELECT FROM good_jobs j
     WHERE j.id = d.id AND j.performed_at = d.performed_at AND j.executions_count = d.executions_count
       AND (j.locked_by_id = $5::uuid OR j.locked_by_id IS NULL) AND j.cron_key IS NULL
       AND (j.finished_at IS NULL
@@ -23,8 +24,8 @@ WITH ended AS MATERIALIZED (
                           WHERE x.id = d.execution_id AND x.finished_at IS NOT NULL))
     FOR UPDATE OF j SKIP LOCKED) AS g
 ), gone AS (
-  DELETE FROM good_jobs g USING present p WHERE g.ctid = p.place
-  RETURNING p.execution_id, g.id, g.executions_count, g.performed_at, g.concurrency_key
+  DELETE FROM good_jobs g WHERE g.id = ANY(ARRAY(SELECT id FROM present))
+  RETURNING g.id, g.executions_count, g.performed_at, g.concurrency_key
 ), attempts AS (
   DELETE FROM good_job_executions x
   WHERE x.active_job_id = ANY(ARRAY(
@@ -32,9 +33,9 @@ WITH ended AS MATERIALIZED (
                               OR performed_at < now() - interval '100 ms'))
 ), left_over AS (
   SELECT execution_id, id, performed_at, executions_count FROM ended
-  WHERE execution_id NOT IN (SELECT execution_id FROM gone)
+  WHERE execution_id NOT IN (SELECT p.execution_id FROM present p JOIN gone o ON o.id = p.id)
 )
-SELECT execution_id, true AS written, false AS blocked FROM gone
+SELECT p.execution_id, true AS written, false AS blocked FROM present p JOIN gone o ON o.id = p.id
 UNION ALL
 SELECT l.execution_id, g.current IS NULL, COALESCE(g.current, false)
 FROM left_over l LEFT JOIN LATERAL (
