@@ -9,6 +9,7 @@
 -- indexes once the values are known, which the CASE never could. Hence the statements are planned anew
 -- each time, and not kept prepared. A state is left out by `<>` and not taken in by `=`, since of that
 -- the planner expects next to no rows, and then sorts all that are left for each batch of a bulk action.
+-- That an unfinished job has an owner or none leads to the two indexes that have the one and the other.
 -- Texts are compared by strpos, for which % and _ are letters like others. `$12` is the text as it stands
 -- in JSON, where quotes are escaped. 262,144 characters are as far as the gem's search looks.
 WITH matching AS (
@@ -27,6 +28,7 @@ WITH matching AS (
     AND ($5::boolean OR s.state <> 'succeeded') AND ($6::boolean OR s.state <> 'discarded')
     AND ($1::boolean OR $2::boolean OR $3::boolean OR $4::boolean OR g.finished_at IS NOT NULL)
     AND ($5::boolean OR $6::boolean OR g.finished_at IS NULL)
+    AND ($5::boolean OR $6::boolean OR g.locked_by_id IS NULL OR g.locked_by_id IS NOT NULL)
     AND ($5::boolean OR g.finished_at IS NULL OR g.error IS NOT NULL)
     AND ($1::boolean OR $2::boolean OR $3::boolean OR $4::boolean OR $5::boolean OR g.error IS NOT NULL)
     AND ($7::text IS NULL OR g.queue_name = $7::text)
