@@ -1,4 +1,4 @@
-//! Storing jobs: on the store's own connection, or on the caller's and in its transaction.
+//! Storing jobs on a connection of the caller's and in its transaction.
 
 use std::any::Any;
 use std::collections::HashSet;
@@ -12,6 +12,7 @@ use uuid::Uuid;
 
 use crate::dialect::Dialect;
 use crate::error::commit_error;
+use crate::inserts::answers;
 use crate::sql;
 use crate::store::PgStore;
 
@@ -84,13 +85,7 @@ pub(crate) async fn insert<'c, E: PgExecutor<'c>>(
         .into_iter()
         .map(|(id, _)| id)
         .collect();
-    Ok(jobs
-        .iter()
-        .map(|job| match stored.contains(&job.id.as_uuid()) {
-            true => Inserted::New(job.id),
-            false => Inserted::AlreadyThere(job.id),
-        })
-        .collect())
+    Ok(answers(jobs, &stored))
 }
 
 /// A job as `insert_jobs.sql` reads it: the columns by name, and how it is due.

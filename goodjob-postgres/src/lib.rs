@@ -24,6 +24,8 @@ pub mod doctor;
 mod enqueue;
 mod error;
 mod fleet;
+mod herald;
+mod inserts;
 mod inspect;
 pub mod jobs;
 mod key;
@@ -52,6 +54,9 @@ pub use tables::{HashFunction, HashFunctionError, TableNames, TableNamesError};
 /// The version of sqlx whose connections and transactions [`EnqueueIn`] accepts.
 pub use sqlx;
 
+/// The settings under which a worker plans the statements that it repeats for ever, for tests of plans.
+#[doc(hidden)]
+pub use options::BY_INDEX;
 /// Every statement of this crate with the name of its file, for tests that prepare them all.
 #[doc(hidden)]
 pub use sql::ALL as STATEMENTS;

@@ -20,7 +20,7 @@ const SETTLING_POOL_SIZE: u32 = 2;
 /// claim takes longer than running it; always by the indexes and from the small side, which is the
 /// parameters or a handful of rows. What the planner knows about a queue is old by the time that it is
 /// used: a plan made for an empty table would read all of it, in every claim, until its next ANALYZE.
-pub(crate) const BY_INDEX: [(&str, &str); 4] = [
+pub const BY_INDEX: [(&str, &str); 4] = [
     ("plan_cache_mode", "force_generic_plan"),
     ("jit", "off"),
     ("enable_seqscan", "off"),

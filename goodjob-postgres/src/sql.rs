@@ -10,6 +10,9 @@ macro_rules! statements {
 
 statements! {
     INSERT_JOBS = "insert_jobs";
+    INSERT_JOB = "insert_job";
+    INSERT_MANY = "insert_many";
+    HERALD = "herald";
     CLAIM_ANY = "claim_paused" "claim_candidates_any" "claim_start";
     CLAIM_ONLY = "claim_paused" "claim_candidates_only" "claim_start";
     CLAIM_EXCEPT = "claim_paused" "claim_candidates_except" "claim_start";

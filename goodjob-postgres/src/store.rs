@@ -23,12 +23,15 @@ use tokio_util::sync::CancellationToken;
 
 use crate::dialect::{Columns, Dialect};
 use crate::error::store_error;
+use crate::herald::Herald;
 use crate::options::PgOptions;
 use crate::sessions::{Common, Sessions};
-use crate::{cleanup, enqueue, fleet, settle, sql, upcoming};
+use crate::{cleanup, enqueue, fleet, inserts, settle, sql, upcoming};
 
 /// How long leaving waits for settlements that are under way.
 const LAST_SETTLEMENTS: Duration = Duration::from_secs(10);
+/// How long closing waits for notices that are to be sent.
+const LAST_NOTICES: Duration = Duration::from_secs(5);
 /// Notices kept for a listener that is slow; one that misses some is told to look for itself.
 const SIGNALS: usize = 4096;
 
@@ -48,6 +51,7 @@ struct Inner {
     pool: PgPool,
     /// The connections that write outcomes.
     settling: PgPool,
+    herald: Herald,
     locks: watch::Sender<LockState>,
     signals: broadcast::Sender<Signal>,
     /// Whether the notify session lives.
@@ -133,9 +137,10 @@ impl PgStore {
         cleanup::count_old(self.pool(), &self.inner.dialect, keep).await
     }
 
-    /// Closes the pools, and the sessions of a process that did not leave.
+    /// Sends the last notices, and closes the pools and the sessions of a process that did not leave.
     pub async fn close(&self) {
         self.set_sessions(None);
+        let _ = tokio::time::timeout(LAST_NOTICES, self.inner.herald.silent()).await;
         self.inner.settling.close().await;
         self.inner.pool.close().await;
     }
@@ -191,7 +196,7 @@ impl fmt::Debug for PgStore {
 #[async_trait]
 impl Store for PgStore {
     async fn insert(&self, jobs: &[NewJob]) -> Result<Vec<Inserted>, StoreError> {
-        enqueue::insert(self.pool(), &self.inner.dialect, jobs).await
+        inserts::insert(self.pool(), &self.inner.dialect, &self.inner.herald, jobs).await
     }
 
     async fn claim(&self, wanted: &Wanted, max: usize) -> Result<Claims, StoreError> {

@@ -9,6 +9,7 @@ use tokio::sync::{broadcast, watch};
 use super::{Inner, PgStore, SIGNALS};
 use crate::dialect::{Columns, Dialect};
 use crate::error::ConnectError;
+use crate::herald::Herald;
 use crate::migrate::{Addition, Indexes, Migrations, Step};
 use crate::options::{LockStrategy, PgOptions};
 use crate::tables::HashFunction;
@@ -55,12 +56,14 @@ impl PgStore {
         let locks = watch::Sender::default();
         let (hearing, sessions) = (watch::Sender::default(), Mutex::default());
         let has_lanes = Arc::default();
+        let herald = Herald::new(pool.clone(), dialect.clone(), options.listen_notify);
         let inner = Inner {
             options,
             columns,
             dialect,
             pool,
             settling,
+            herald,
             locks,
             signals,
             hearing,

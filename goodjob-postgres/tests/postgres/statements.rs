@@ -1,6 +1,6 @@
 //! Every statement is one that the server understands, and the hot ones use their indexes.
 
-use goodjob_postgres::{PgStore, STATEMENTS};
+use goodjob_postgres::{BY_INDEX, PgStore, STATEMENTS};
 use goodjob_testkit::Schema;
 use sqlx::Executor;
 
@@ -53,8 +53,10 @@ async fn plan_of(statement: &str, parameters: &str) -> String {
     let prepare = format!("PREPARE s AS {text}");
     let mut connection = pool.acquire().await.unwrap();
     if statement.contains("LANES") {
-        let (_, settings) = STATEMENTS.iter().find(|(name, _)| *name == "LOCK_SESSION").unwrap();
-        sqlx::raw_sql(*settings).execute(&mut *connection).await.unwrap();
+        for (setting, value) in BY_INDEX {
+            let set = format!("SET {setting} = '{value}'");
+            sqlx::raw_sql(sqlx::AssertSqlSafe(set)).execute(&mut *connection).await.unwrap();
+        }
     }
     sqlx::raw_sql(sqlx::AssertSqlSafe(prepare)).execute(&mut *connection).await.unwrap();
     let explain = format!("EXPLAIN EXECUTE s({parameters})");

@@ -331,7 +331,7 @@ async fn every_statement_prepares_under_other_names_orders_and_hash_functions() 
                 .fetch_one(&pool)
                 .await
                 .unwrap();
-        assert_eq!(indexes, 26, "{}", store.options().tables);
+        assert_eq!(indexes, 27, "{}", store.options().tables);
         store.close().await;
     }
     pool.close().await;

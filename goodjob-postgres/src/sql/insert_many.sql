@@ -1,0 +1,33 @@
+-- Stores many jobs on a connection of the store's own, whose TimeZone is UTC: there a `timestamptz` is right
+-- for columns of both types, and each column comes as one array. See insert_jobs.sql for a caller's
+-- connection, and for the notices: once per queue and time, at the commit.
+-- "Now" is the start of the transaction, which may have several of these statements.
+WITH given AS MATERIALIZED (
+  SELECT n, id, job_class, queue_name, priority, envelope, labels, notify,
+         COALESCE(at, now() + make_interval(secs => wait)) AS due
+  FROM unnest($1::uuid[], $2::text[], $3::text[], $4::int[], $5::jsonb[], $6::jsonb[], $7::boolean[],
+              $8::timestamptz[], $9::float8[])
+    WITH ORDINALITY AS jobs(id, job_class, queue_name, priority, envelope, labels, notify, at, wait, n)
+), inserted AS (
+  INSERT INTO good_jobs (
+                         -- unless lock_type: is_discrete,
+                         id, active_job_id, job_class, queue_name, priority, serialized_params, labels,
+                         scheduled_at, created_at, updated_at)
+  SELECT
+         -- unless lock_type: true,
+         id, id, job_class, queue_name, priority, envelope,
+         CASE WHEN labels IS NOT NULL THEN ARRAY(SELECT jsonb_array_elements_text(labels)) END,
+         due, now(), now()
+  FROM given ORDER BY n
+  ON CONFLICT (id) DO NOTHING
+  RETURNING id
+), notices AS (
+  SELECT pg_notify('good_job', (jsonb_build_object('queue_name', queue_name, 'scheduled_at',
+           to_char(date_trunc('milliseconds', due + make_interval(secs => CASE WHEN due > now() THEN 0.000999 ELSE 0 END)),
+                   'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"'))
+         || CASE WHEN count(*) > 1 THEN jsonb_build_object('count', count(*)) ELSE '{}' END)::text) AS sent
+  FROM given JOIN inserted USING (id)
+  WHERE notify AND octet_length(COALESCE(queue_name, '')) < 1000
+  GROUP BY queue_name, due
+)
+SELECT id, (SELECT count(sent) FROM notices) AS sent FROM inserted;
