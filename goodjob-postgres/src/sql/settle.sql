@@ -83,10 +83,10 @@ WITH ended AS MATERIALIZED (
     error_backtrace = EXCLUDED.error_backtrace
 ), gone_on AS MATERIALIZED (
   SELECT d.*, g.job_class, g.queue_name, g.serialized_params, g.scheduled_at,
-         g.executions_count AS count_now,
+         g.executions_count > d.executions_count OR g.created_at <= d.performed_at AS is_ours,
          (SELECT x.ctid FROM good_job_executions x WHERE x.id = d.execution_id) AS written
   FROM ended d CROSS JOIN LATERAL (
-    SELECT j.job_class, j.queue_name, j.serialized_params, j.scheduled_at, j.executions_count FROM good_jobs j
+    SELECT j.job_class, j.queue_name, j.serialized_params, j.scheduled_at, j.executions_count, j.created_at FROM good_jobs j
     WHERE j.id = d.id
       AND (j.performed_at, j.executions_count) IS DISTINCT FROM (d.performed_at, d.executions_count)
     OFFSET 0) AS g
@@ -112,8 +112,8 @@ WITH ended AS MATERIALIZED (
          'GoodJob::InterruptedError: Interrupted after starting perform at '''
            || to_char(d.performed_at, 'YYYY-MM-DD HH24:MI:SS') || ' UTC''', 0
   FROM gone_on d
-  -- A job with fewer attempts was stored anew, and this one is none of its.
-  WHERE written IS NULL AND count_now > d.executions_count AND (SELECT count(*) FROM good_job_executions x
+  -- A job that is younger than the attempt was stored anew under its id.
+  WHERE written IS NULL AND is_ours AND (SELECT count(*) FROM good_job_executions x
                              WHERE x.active_job_id = d.id AND x.created_at = d.performed_at) = 0
   ON CONFLICT (id) DO NOTHING
 ), notices AS (

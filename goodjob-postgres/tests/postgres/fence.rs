@@ -112,9 +112,10 @@ async fn an_attempt_that_was_taken_over_cannot_write_any_more() {
     let (other, peer) = store(&database, LockStrategy::Advisory).await;
     enqueue(&mine).await;
     let first = claim(&mine).await;
-    // Opens the connections that outcomes are written on.
+    // Opens both connections that outcomes are written on.
     for store in [&mine, &other] {
-        store.release(&[]).await.unwrap();
+        let (one, two) = tokio::join!(store.release(&[]), store.release(&[]));
+        one.and(two).unwrap();
     }
     gate.close([&stage.pool, mine.pool(), other.pool()]).await;
     stage.terminate(&lock_session(process.id)).await;
