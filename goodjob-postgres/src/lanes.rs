@@ -30,6 +30,8 @@ const MIN_ROWS: usize = 16;
 /// less often: it may take a twentieth of the time.
 const RHYTHM: Duration = Duration::from_millis(250);
 const SHARE: u32 = 20;
+/// What a session's first look costs beyond the others: the plans are made.
+const PLANNING: Duration = Duration::from_millis(20);
 /// No row stays unseen for longer.
 const LONGEST: Duration = Duration::from_millis(900);
 /// How far behind the server's time the floor of a lane stays that was read to its end: rows whose
@@ -119,11 +121,11 @@ impl Lanes {
         (self.lanes, self.looked) = (lanes, Some((Instant::now(), Duration::ZERO)));
     }
 
-    /// Says what a look cost, with the claim after it, which walks from the beginnings. The first one's cost
-    /// is that of making plans.
+    /// Says what a look cost, with the claim after it, which walks from the beginnings.
     pub(crate) fn cost(&mut self, cost: Duration) {
-        if let Some((_, known)) = self.looked.as_mut().filter(|_| self.planned) {
-            *known = cost;
+        let planning = if self.planned { Duration::ZERO } else { PLANNING };
+        if let Some((_, known)) = self.looked.as_mut() {
+            *known = cost.saturating_sub(planning);
         }
         self.planned = true;
     }
@@ -238,7 +240,7 @@ mod tests {
         let mut lanes = lanes(&[None]);
         assert!(lanes.are_stale());
         lanes.begin(lanes.lanes.clone());
-        lanes.cost(Duration::from_secs(1));
+        lanes.cost(Duration::from_millis(21));
         assert!(lanes.wait().is_zero(), "plans are made once");
         lanes.advance(&Yield { taken: &[], exhausted: "0", at: at(1), full: true });
         for (cost, rhythm) in [(1, 250), (30, 600), (200, 900)] {
