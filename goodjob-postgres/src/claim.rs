@@ -78,8 +78,12 @@ impl Catch {
     /// looked for.
     pub(crate) fn read(self, wanted: &Wanted, order: DequeueOrder) -> Result<Claims, StoreError> {
         let read = |taken: Taken| rows::claim(&taken.row, taken.token);
-        let mut taken =
-            self.taken.into_iter().map(read).collect::<Result<Vec<Claim>, _>>().map_err(store_error)?;
+        let mut taken = self
+            .taken
+            .into_iter()
+            .map(read)
+            .collect::<Result<Vec<Claim>, _>>()
+            .map_err(store_error)?;
         match order {
             DequeueOrder::ScheduledAt => taken.sort_by_key(|claim| wanted.rank(&claim.job)),
             DequeueOrder::CreatedAt => {

@@ -40,6 +40,11 @@ const LATE: Duration = Duration::from_secs(2);
 /// How soon the beginnings are looked at after a claim that found less than it wanted.
 pub(crate) const UNSURE: Duration = Duration::from_millis(100);
 
+/// How long a lane that jobs were taken from is still read after it was found empty, and how many such: the
+/// next job comes there, most likely, and is found without looking for the lanes again.
+const KEPT: Duration = Duration::from_secs(60);
+const MOST_KEPT: usize = 16;
+
 /// A range of rows, and from where it is read.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Lane {
@@ -49,6 +54,14 @@ pub(crate) struct Lane {
     pub(crate) turn: i32,
     /// `None` is the beginning.
     pub(crate) floor: Option<(Timestamp, Uuid)>,
+    /// When a job was last taken from it.
+    used: Option<Instant>,
+}
+
+impl Lane {
+    fn name(&self) -> (Option<String>, Option<i32>, i32) {
+        (self.queue.clone(), self.priority, self.turn)
+    }
 }
 
 #[derive(FromRow)]
@@ -65,7 +78,7 @@ impl From<LaneRow> for Lane {
         // A moment before the first that we know, such as -infinity, is no floor.
         let at = row.scheduled_at.filter(|moment| !moment.is_first());
         let floor = at.map(|at| (at.0, row.id)).filter(|_| row.queue_name.is_some());
-        Self { queue: row.queue_name, priority: row.priority, turn: row.turn, floor }
+        Self { queue: row.queue_name, priority: row.priority, turn: row.turn, floor, used: None }
     }
 }
 
@@ -117,7 +130,18 @@ impl Lanes {
         Ok(rows.into_iter().map(lane).collect())
     }
 
-    pub(crate) fn begin(&mut self, lanes: Vec<Lane>) {
+    /// Takes note of where the lanes begin. One in which nothing waits any more is kept for a while if it was
+    /// used.
+    pub(crate) fn begin(&mut self, mut lanes: Vec<Lane>) {
+        let is_used = |lane: &Lane| lane.used.is_some_and(|used| used.elapsed() < KEPT);
+        let used = self.lanes.drain(..).filter(|lane| is_used(lane) && lane.queue.is_some());
+        let mut used: HashMap<_, _> = used.map(|lane| (lane.name(), lane)).collect();
+        for lane in &mut lanes {
+            lane.used = used.remove(&lane.name()).and_then(|known| known.used);
+        }
+        let mut kept: Vec<Lane> = used.into_values().collect();
+        kept.sort_by_key(|lane| std::cmp::Reverse(lane.used));
+        lanes.extend(kept.into_iter().take(MOST_KEPT));
         (self.lanes, self.looked) = (lanes, Some((Instant::now(), Duration::ZERO)));
     }
 
@@ -190,6 +214,9 @@ impl Lanes {
                 continue;
             }
             let taken = last.get(&(lane.queue.as_deref(), lane.priority)).copied();
+            if taken.is_some() {
+                lane.used = Some(Instant::now());
+            }
             let end = is_exhausted.then(|| (found.at - LATE, Uuid::nil()));
             lane.floor = lane.floor.max(taken).max(end);
         }
@@ -212,6 +239,7 @@ mod tests {
             priority: Some(0),
             turn: 0,
             floor: floor.map(|seconds| (at(seconds), Uuid::nil())),
+            used: None,
         };
         Lanes { lanes: floors.iter().enumerate().map(lane).collect(), ..Lanes::default() }
     }
@@ -224,6 +252,29 @@ mod tests {
             let floors: Vec<_> = lanes.lanes.iter().map(|lane| lane.floor.unwrap().0).collect();
             assert_eq!(floors, [at(998), at(second), at(5_000), at(7)]);
         }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_lane_that_was_used_is_read_for_a_while_after_it_was_found_empty() {
+        let mut lanes = lanes(&[Some(1), Some(1)]);
+        let place =
+            Place { queue: Some("q1"), priority: Some(0), at: Some(at(5)), id: Uuid::nil() };
+        lanes.advance(&Yield { taken: &[place], exhausted: "21", at: at(1), full: false });
+        lanes.begin(Vec::new());
+        let names = |lanes: &Lanes| {
+            lanes.lanes.iter().map(|l| l.queue.clone().unwrap()).collect::<Vec<_>>()
+        };
+        assert_eq!(names(&lanes), ["q1"]);
+        assert_eq!(lanes.lanes[0].floor, Some((at(5), Uuid::nil())));
+        // Found again, it begins where it is seen to.
+        let found = Lane { floor: None, used: None, ..lanes.lanes[0].clone() };
+        lanes.begin(vec![found]);
+        assert_eq!((names(&lanes), lanes.lanes[0].floor), (vec!["q1".to_owned()], None));
+        lanes.begin(Vec::new());
+        assert_eq!(names(&lanes), ["q1"]);
+        tokio::time::advance(KEPT).await;
+        lanes.begin(Vec::new());
+        assert!(lanes.lanes.is_empty());
     }
 
     #[test]

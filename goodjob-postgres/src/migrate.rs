@@ -303,6 +303,10 @@ mod tests {
     #[test]
     fn index_names_are_read_from_the_step() {
         assert_eq!(index_names(LANES), ["index_goodjob_lanes"]);
-        assert_eq!(recommended().len() + index_names(GEM).len(), 29, "the gem has 27, ours are two");
+        assert_eq!(
+            recommended().len() + index_names(GEM).len(),
+            29,
+            "the gem has 27, ours are two"
+        );
     }
 }

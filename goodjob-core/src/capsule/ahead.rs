@@ -15,7 +15,7 @@ use super::attempt::Attempt;
 /// in between, more would only keep jobs from other workers.
 const WORK: Duration = Duration::from_millis(5);
 /// Attempts that may be ahead, however short they are.
-const MOST: usize = 1_000;
+const MOST: usize = 1_500;
 /// The queue has stalled when no attempt left it for so long: a job came that lasts.
 const STALLED: Duration = Duration::from_millis(25);
 /// The weight of a new measure in the mean is one over this: a dozen attempts replace what was known.
@@ -38,16 +38,16 @@ impl Ahead {
         self.mean = Some(self.mean.map_or(took, mean));
     }
 
-    /// How many attempts may be claimed when so many of these slots are free: for the slots that what waits
-    /// leaves free, and ahead of them. None ahead while the queue is half full, so that a search is worth
-    /// its while.
-    pub(crate) fn room(&self, slots: usize, free: usize) -> usize {
-        let (free, waiting) =
-            (free.saturating_sub(self.waiting.len()), self.waiting.len().saturating_sub(free));
+    /// How many attempts may be claimed when so many of these slots are free and so many attempts may be
+    /// coming: for the slots that they and what waits leave free, and ahead of them. None ahead while the
+    /// queue is two thirds full, so that a search is worth its while.
+    pub(crate) fn room(&self, slots: usize, free: usize, coming: usize) -> usize {
+        let waiting = self.waiting.len() + coming;
+        let (free, waiting) = (free.saturating_sub(waiting), waiting.saturating_sub(free));
         let Some(mean) = self.mean else { return free };
         let most = WORK.as_nanos() * slots as u128 / mean.as_nanos().max(1);
         let most = usize::try_from(most).unwrap_or(MOST).min(MOST);
-        free + if waiting > most / 2 { 0 } else { most - waiting }
+        free + if waiting > most / 3 * 2 { 0 } else { most - waiting }
     }
 
     pub(crate) fn push(&mut self, attempt: Attempt) {
@@ -92,24 +92,26 @@ mod tests {
     #[test]
     fn short_attempts_make_room_and_long_ones_none() {
         let mut ahead = Ahead::default();
-        assert_eq!(ahead.room(10, 3), 3, "nothing was measured");
+        assert_eq!(ahead.room(10, 3, 0), 3, "nothing was measured");
         ahead.measure(Duration::from_micros(500));
-        assert_eq!(ahead.room(10, 3), 103);
+        assert_eq!(ahead.room(10, 3, 0), 103);
+        assert_eq!(ahead.room(10, 3, 2), 101);
+        assert_eq!(ahead.room(10, 3, 13), 90);
         ahead.measure(Duration::from_secs(1));
-        assert_eq!(ahead.room(10, 3), 3);
+        assert_eq!(ahead.room(10, 3, 0), 3);
         for _ in 0..200 {
             ahead.measure(Duration::from_micros(10));
         }
-        assert_eq!(ahead.room(10, 0), MOST);
-        assert_eq!(ahead.room(1, 0), 500);
+        assert_eq!(ahead.room(10, 0, 0), MOST);
+        assert_eq!(ahead.room(1, 0, 0), 500);
         ahead.reset();
-        assert_eq!(ahead.room(10, 0), 0);
+        assert_eq!(ahead.room(10, 0, 0), 0);
     }
 
     #[test]
     fn an_attempt_that_took_no_time_is_no_division_by_zero() {
         let mut ahead = Ahead::default();
         ahead.measure(Duration::ZERO);
-        assert_eq!(ahead.room(3, 0), MOST);
+        assert_eq!(ahead.room(3, 0, 0), MOST);
     }
 }

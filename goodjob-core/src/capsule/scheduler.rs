@@ -87,11 +87,17 @@ struct Finish {
     took: Duration,
 }
 
+/// How many jobs a search asked for, and what it brought.
+struct Search {
+    asked: usize,
+    found: Result<Claims, StoreError>,
+}
+
 enum Event {
     Finished(Finish),
     /// What was read ahead does not get to its turn.
     Stalled,
-    Searched(Result<Claims, StoreError>),
+    Searched(Search),
     LookedAhead(Vec<Timestamp>),
     Woken(Wake),
     Due,
@@ -130,9 +136,13 @@ pub(crate) struct Scheduler {
     ahead: Ahead,
     /// Tells a running attempt that its lock is lost.
     lost: HashMap<Token, CancellationToken>,
-    /// At most one search is under way.
-    search: JoinSet<Result<Claims, StoreError>>,
+    /// Searches under way: at most one, or two while jobs flow.
+    searches: JoinSet<Search>,
+    /// What they ask for together.
     asked: usize,
+    /// Whether the last search brought the largest group. The next but one then waits at the store already,
+    /// since it may take long until this loop, among a thousand short jobs, has its turn again.
+    flows: bool,
     /// At most one look at future jobs is under way.
     lookahead: JoinSet<Vec<Timestamp>>,
     /// Whether there was a reason for another one meanwhile.
@@ -176,8 +186,9 @@ impl Scheduler {
             running: JoinSet::new(),
             ahead: Ahead::default(),
             lost: HashMap::new(),
-            search: JoinSet::new(),
+            searches: JoinSet::new(),
             asked: 0,
+            flows: false,
             lookahead: JoinSet::new(),
             look_again: false,
             hungry: false,
@@ -203,8 +214,9 @@ impl Scheduler {
                 biased;
                 () = stop.cancelled() => break,
                 // Before what has ended: there is always more of that while jobs are short.
-                Some(found) = self.search.join_next() => Event::Searched(found.unwrap_or_else(|error| {
-                    Err(StoreError::unavailable(format!("the search came to no end: {error}")))
+                Some(search) = self.searches.join_next() => Event::Searched(search.unwrap_or_else(|error| {
+                    let reason = format!("the search came to no end: {error}");
+                    Search { asked: self.asked, found: Err(StoreError::unavailable(reason)) }
                 })),
                 Some(done) = self.running.join_next() => match done {
                     Ok(finish) => Event::Finished(finish),
@@ -217,12 +229,12 @@ impl Scheduler {
                 () = self.ahead.stalled() => Event::Stalled,
                 () = self.timetable.due() => Event::Due,
                 () = self.poller.tick() => Event::Polled,
-                () = ready(self.not_before, self.starved, &self.settler), if self.hungry && self.search.is_empty() => Event::Ready,
-                () = at(self.search_at), if !self.hungry && self.search.is_empty() => Event::Woken(Wake::Now),
+                () = ready(self.not_before, self.starved, &self.settler), if self.hungry && self.searches.is_empty() => Event::Ready,
+                () = at(self.search_at), if !self.hungry && self.searches.is_empty() => Event::Woken(Wake::Now),
             };
             self.handle(event);
             // First, so that the store looks for the next ones while these begin.
-            self.search_if_possible();
+            while self.search_if_possible() {}
             self.begin_next();
             self.report();
         }
@@ -258,8 +270,14 @@ impl Scheduler {
                 self.finished(&ended);
             }
             Event::Stalled => self.ahead.reset(),
-            Event::Searched(Ok(claims)) => self.start(claims),
-            Event::Searched(Err(error)) => {
+            Event::Searched(Search { asked, found: Ok(claims) }) => {
+                self.asked = self.asked.saturating_sub(asked);
+                self.flows = claims.taken.len() >= LARGEST_SEARCH;
+                self.start(claims, asked);
+            }
+            Event::Searched(Search { asked, found: Err(error) }) => {
+                self.asked = self.asked.saturating_sub(asked);
+                self.flows = false;
                 tracing::warn!(%error, pool = %self.wanted.queues, "cannot look for jobs");
                 self.hungry = true;
                 self.hold_off(Pause::LONGEST);
@@ -283,7 +301,7 @@ impl Scheduler {
         self.not_before = Some(Instant::now() + self.pause.lengthen(longest));
     }
 
-    fn start(&mut self, claims: Claims) {
+    fn start(&mut self, claims: Claims, asked: usize) {
         let (found, now) = (claims.taken.len(), self.clock.now());
         self.state.send_modify(|state| {
             state.last_search_at = Some(now);
@@ -294,7 +312,7 @@ impl Scheduler {
             }
         });
         // A full catch means that there may be more; held locks, that there is.
-        self.hungry |= found == self.asked || claims.contended > 0;
+        self.hungry |= found == asked || claims.contended > 0;
         if found > 0 || claims.contended == 0 {
             self.pause.reset();
         }
@@ -396,25 +414,35 @@ impl Scheduler {
         });
     }
 
-    fn search_if_possible(&mut self) {
+    /// Begins a search if there is reason for one and nothing in the way; says whether it did.
+    fn search_if_possible(&mut self) -> bool {
         let free = self.slots.get().saturating_sub(self.running.len());
         let room = self.settler.room().available_permits();
-        let asked = self.ahead.room(self.slots.get(), free).min(LARGEST_SEARCH).min(room);
+        let room_ahead = self.ahead.room(self.slots.get(), free, self.asked);
+        let asked = room_ahead.min(LARGEST_SEARCH).min(room.saturating_sub(self.asked));
         let paused = self.not_before.is_some_and(|at| at > Instant::now());
         self.hungry |= !self.asking.is_empty() && self.running.is_empty();
         self.starved = free > 0 && room == 0;
-        if !self.hungry || asked == 0 || paused || !self.search.is_empty() {
-            return;
+        let possible = match self.searches.len() {
+            0 => self.hungry && asked > 0,
+            // Whoever asks is answered by a search that begins later.
+            1 => self.flows && asked == LARGEST_SEARCH && self.asking.is_empty(),
+            _ => false,
+        };
+        if !possible || paused {
+            return false;
         }
         if self.locks.borrow().health != Health::Confirmed {
             // `locks.changed()` wakes the loop when they are.
-            return;
+            return false;
         }
-        (self.hungry, self.asked, self.not_before) = (false, asked, None);
-        self.search_at = None;
+        (self.hungry, self.not_before, self.search_at) = (false, None, None);
+        self.asked += asked;
         self.answering.append(&mut self.asking);
         let (store, wanted) = (Arc::clone(&self.store), self.wanted.clone());
-        self.search.spawn(async move { store.claim(&wanted, asked).await });
+        self.searches
+            .spawn(async move { Search { asked, found: store.claim(&wanted, asked).await } });
+        true
     }
 
     /// Asks for future jobs, until there is an answer.
@@ -465,10 +493,10 @@ impl Scheduler {
         };
         tokio::pin!(patience);
         let mut is_patient = true;
-        while !(self.search.is_empty() && self.running.is_empty()) {
+        while !(self.searches.is_empty() && self.running.is_empty()) {
             tokio::select! {
                 biased;
-                Some(found) = self.search.join_next() => if let Ok(Ok(claims)) = found {
+                Some(search) = self.searches.join_next() => if let Ok(Search { found: Ok(claims), .. }) = search {
                     drop(self.attempts(claims));
                 },
                 Some(done) = self.running.join_next() => match done {
@@ -483,7 +511,7 @@ impl Scheduler {
                 },
                 () = &mut patience, if is_patient => {
                     is_patient = false;
-                    self.search.abort_all();
+                    self.searches.abort_all();
                     self.running.abort_all();
                 }
                 Ok(()) = self.locks.changed() => self.heed_locks(),

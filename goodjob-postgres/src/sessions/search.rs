@@ -94,7 +94,7 @@ impl Searcher {
         if terms.suspects == Suspects::Only {
             lanes.forget();
         }
-        let mut looks = lanes.are_stale();
+        let mut looks = lanes.are_stale() || lanes.lanes.is_empty() && lanes.wait().is_zero();
         loop {
             let begun = Instant::now();
             if looks {
