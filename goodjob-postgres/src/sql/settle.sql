@@ -35,7 +35,7 @@ WITH ended AS MATERIALIZED (
   SELECT p.execution_id, p.fate, p.wait, p.payload, p.error, p.error_event, p.backtrace, p.seconds, p.place,
          g.id, g.job_class, g.queue_name, g.serialized_params, g.scheduled_at, g.performed_at
   FROM present_now p CROSS JOIN LATERAL (
-    SELECT * FROM good_jobs j
+    SELECT j.id, j.job_class, j.queue_name, j.serialized_params, j.scheduled_at, j.performed_at FROM good_jobs j
     WHERE j.id = p.id AND j.performed_at = p.performed_at AND j.executions_count = p.executions_count
       AND (j.locked_by_id = $12::uuid OR j.locked_by_id IS NULL)
     FOR NO KEY UPDATE SKIP LOCKED) AS g
