@@ -19,7 +19,7 @@ struct Session(PgConnection);
 impl Session {
     /// With the statements planned on the tables as they are.
     async fn on(database: &Database) -> Self {
-        let mut session = Self(PgConnection::connect(database.url()).await.unwrap());
+        let mut session = Self(PgConnection::connect(&database.url()).await.unwrap());
         for (setting, value) in BY_INDEX {
             session.run(&format!("SET {setting} = '{value}'")).await;
         }
