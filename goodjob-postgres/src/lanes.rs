@@ -45,6 +45,9 @@ pub(crate) const UNSURE: Duration = Duration::from_millis(100);
 const KEPT: Duration = Duration::from_secs(60);
 const MOST_KEPT: usize = 16;
 
+/// A place in a lane, in the order in which its rows are claimed.
+type Floor = (Timestamp, Uuid);
+
 /// A range of rows, and from where it is read.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Lane {
@@ -53,7 +56,7 @@ pub(crate) struct Lane {
     /// The queue's place in a list that goes by order.
     pub(crate) turn: i32,
     /// `None` is the beginning.
-    pub(crate) floor: Option<(Timestamp, Uuid)>,
+    pub(crate) floor: Option<Floor>,
     /// When a job was last taken from it.
     used: Option<Instant>,
 }
@@ -195,7 +198,7 @@ impl Lanes {
     /// nearly.
     pub(crate) fn advance(&mut self, found: &Yield<'_>) {
         self.full = found.full;
-        let mut last: HashMap<(Option<&str>, Option<i32>), (Timestamp, Uuid)> = HashMap::new();
+        let mut last: HashMap<(Option<&str>, Option<i32>), Floor> = HashMap::new();
         for place in found.taken {
             let Some(at) = place.at else { continue };
             let here = (at, place.id);
