@@ -8,8 +8,6 @@
 //! curl -X POST http://127.0.0.1:3000/users
 //! ```
 
-use std::sync::Arc;
-
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
@@ -52,11 +50,11 @@ async fn sign_up(State((pool, jobs)): State<(PgPool, Adapter)>) -> Result<Status
 
 async fn serve(url: &str, listener: TcpListener, stop: CancellationToken) -> Result<(), BoxError> {
     let pool = PgPool::connect(url).await?;
-    let store = Arc::new(PgStore::connect(PgOptions::from_url(url)?).await?);
+    let store = PgStore::connect(PgOptions::from_url(url)?).await?;
     let app =
         Router::new().route("/users", post(sign_up)).with_state((pool.clone(), store.adapter()));
     let jobs = Registry::new(pool).register::<Welcome>();
-    let capsule = Capsule::start(Config::default(), jobs, store.clone(), store).await?;
+    let capsule = Capsule::start(Config::default(), jobs, store).await?;
 
     // At the end requests first, which may enqueue; then the jobs that are running.
     axum::serve(listener, app).with_graceful_shutdown(stop.cancelled_owned()).await?;

@@ -182,9 +182,8 @@ async fn work(call: &Call, store: PgStore) -> Result<(), BoxError> {
     if call.profile == "nohistory" {
         config.preserve = Preserve::Never;
     }
-    let store = Arc::new(store);
     let handlers = Registry::new(count).register::<Noop>();
-    let capsule = Capsule::start(config, handlers, store.clone(), store).await?;
+    let capsule = Capsule::start(config, handlers, store).await?;
     say("READY");
     tokio::task::spawn_blocking(|| std::io::stdin().lock().read_to_end(&mut Vec::new())).await??;
     capsule.shutdown(Shutdown::Now).await;

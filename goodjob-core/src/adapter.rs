@@ -3,9 +3,9 @@
 use std::fmt;
 use std::future::{Future, IntoFuture};
 use std::pin::Pin;
-use std::sync::Arc;
 use std::time::Duration;
 
+use crate::backend::Backend;
 use crate::clock::Timestamp;
 use crate::ids::JobId;
 use crate::job::{Due, EnqueueError, Job, NewJob};
@@ -14,14 +14,14 @@ use crate::store::Store;
 /// Enqueues jobs into a store. Cheap to clone.
 #[derive(Clone)]
 pub struct Adapter {
-    store: Arc<dyn Store>,
+    backend: Backend,
 }
 
 impl Adapter {
-    /// An adapter for `store`.
+    /// An adapter for a backend.
     #[must_use]
-    pub fn new(store: Arc<dyn Store>) -> Self {
-        Self { store }
+    pub fn new(backend: impl Into<Backend>) -> Self {
+        Self { backend: backend.into() }
     }
 
     /// Enqueues a job when the returned value is awaited; options may be chained before that.
@@ -52,7 +52,7 @@ impl Adapter {
         let jobs: Vec<NewJob> = jobs.into_iter().collect();
         jobs.iter().try_for_each(NewJob::check)?;
         if !jobs.is_empty() {
-            self.store.insert(&jobs).await?;
+            self.backend.store().insert(&jobs).await?;
         }
         Ok(jobs.iter().map(|job| job.id).collect())
     }
@@ -111,7 +111,7 @@ impl Enqueue<'_> {
     /// Where it will be stored.
     #[must_use]
     pub fn store(&self) -> &dyn Store {
-        &*self.adapter.store
+        &**self.adapter.backend.store()
     }
 
     /// The job as it would be stored, for [`Adapter::enqueue_all`] or a transaction of one's own.
@@ -140,7 +140,7 @@ impl<'a> IntoFuture for Enqueue<'a> {
         Box::pin(async move {
             let adapter = self.adapter;
             let job = self.into_job()?;
-            adapter.store.insert(std::slice::from_ref(&job)).await?;
+            adapter.backend.store().insert(std::slice::from_ref(&job)).await?;
             Ok(job.id)
         })
     }

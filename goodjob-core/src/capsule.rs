@@ -25,12 +25,13 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::{JoinHandle, JoinSet};
 use tokio_util::sync::CancellationToken;
 
+use crate::backend::Backend;
 use crate::clock::Clock;
 use crate::config::{Config, Shutdown};
 use crate::ids::{JobId, ProcessId};
 use crate::job::Handlers;
 use crate::notifier::{Notifier, Signal};
-use crate::store::{Store, StoreError, Wanted};
+use crate::store::{StoreError, Wanted};
 use heart::Heart;
 use janitor::Janitor;
 use performer::Performer;
@@ -120,10 +121,11 @@ impl Capsule {
     pub async fn start(
         config: Config,
         handlers: impl Into<Handlers>,
-        store: Arc<dyn Store>,
-        notifier: Arc<dyn Notifier>,
+        backend: impl Into<Backend>,
     ) -> Result<Self, StoreError> {
         let handlers = Arc::new(handlers.into());
+        let backend = backend.into();
+        let store = Arc::clone(backend.store());
         let (stop, cut) = (CancellationToken::new(), CancellationToken::new());
         panics::keep_locations();
 
@@ -162,7 +164,7 @@ impl Capsule {
             schedulers.spawn(scheduler.run(stop.clone(), cut.clone()));
         }
 
-        let listening = listen(notifier, pools.clone(), stop.clone());
+        let listening = listen(Arc::clone(backend.notifier()), pools.clone(), stop.clone());
         let janitor = tokio::spawn(janitor.run(stop.clone()));
         let heart_stop = CancellationToken::new();
         let process = heart.id();

@@ -64,6 +64,10 @@ id! {
     ExecutionId
 }
 id! {
+    /// Identifies a batch: `good_job_batches.id`.
+    BatchId
+}
+id! {
     /// Identifies a running capsule: `good_job_processes.id` and `good_jobs.locked_by_id`.
     ProcessId
 }

@@ -9,6 +9,7 @@ mod policy;
 mod preserve;
 mod registry;
 pub mod ruby;
+mod ties;
 
 pub use arguments::{Arguments, ArgumentsError};
 pub use context::{BareContext, Context};
@@ -18,6 +19,7 @@ pub use payload::Payload;
 pub use policy::{Backoff, Decision, Defaults, Policy, Retry, Unhandled};
 pub use preserve::Preserve;
 pub use registry::{Handler, Handlers, Registry, Run, Running};
+pub use ties::{Tick, Ties};
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;

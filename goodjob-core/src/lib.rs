@@ -22,6 +22,7 @@
 //! This crate knows no SQL and no HTTP; a backend implements [`Store`] and [`Notifier`].
 
 mod adapter;
+mod backend;
 mod capsule;
 mod clock;
 mod config;
@@ -33,6 +34,7 @@ mod queue;
 mod store;
 
 pub use adapter::{Adapter, Enqueue};
+pub use backend::Backend;
 pub use capsule::{Capsule, Drained, PoolState};
 pub use clock::{Clock, Timestamp};
 pub use config::{
@@ -41,12 +43,12 @@ pub use config::{
     DEFAULT_POLL_INTERVAL, Shutdown,
 };
 pub use host::HostIdentity;
-pub use ids::{ExecutionId, JobId, ProcessId};
+pub use ids::{BatchId, ExecutionId, JobId, ProcessId};
 pub use job::{
     Arguments, ArgumentsError, Backoff, BareContext, BoxError, Context, Decision, Defaults, Due,
     EnqueueError, ErrorNote, Handler, Handlers, Job, JobError, JobResult, NewJob, Options,
-    Panicked, Payload, Perform, Policy, Preserve, Registry, Retry, Run, Running, TimedOut,
-    Unhandled, Verdict, ruby,
+    Panicked, Payload, Perform, Policy, Preserve, Registry, Retry, Run, Running, Tick, Ties,
+    TimedOut, Unhandled, Verdict, ruby,
 };
 pub use notifier::{CHANNEL, Notice, NoticeError, Notifier, Signal};
 pub use queue::{Pool, Pools, QueueSelector, QueueStringError};

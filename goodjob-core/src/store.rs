@@ -44,8 +44,9 @@ use crate::queue::QueueSelector;
 /// [`Adapter`](crate::Adapter).
 #[async_trait]
 pub trait Store: Any + Send + Sync {
-    /// Stores jobs, all or none, and tells workers. A job whose id is stored already is left alone,
-    /// so that a call may be repeated after [`StoreError::Unknown`].
+    /// Stores jobs, all or none, and tells workers. A job whose id or whose tick of cron is stored already
+    /// is left alone, so that a call may be repeated after [`StoreError::Unknown`], and so that many
+    /// processes may store the same tick.
     ///
     /// # Errors
     /// [`StoreError`] by what the caller can do.
@@ -160,7 +161,7 @@ impl Wanted {
 pub enum Inserted {
     /// It is stored.
     New(JobId),
-    /// A job with this id was there before.
+    /// A job with this id, or for the same tick of cron, was there before.
     AlreadyThere(JobId),
 }
 

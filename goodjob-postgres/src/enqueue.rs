@@ -101,6 +101,14 @@ fn row(job: &NewJob, now: Timestamp) -> Value {
     if !job.labels.is_empty() {
         row["labels"] = json!(job.labels);
     }
+    let ties = &job.ties;
+    if !ties.is_empty() {
+        row["concurrency_key"] = json!(ties.concurrency_key);
+        row["batch_id"] = json!(ties.batch);
+        row["batch_callback_id"] = json!(ties.batch_callback);
+        row["cron_key"] = json!(ties.tick.as_ref().map(|tick| &tick.key));
+        row["cron_at"] = json!(ties.tick.as_ref().map(|tick| tick.at));
+    }
     match job.due {
         Due::Now => {}
         Due::In(wait) => row["wait"] = json!(wait.as_secs_f64()),

@@ -1,4 +1,5 @@
 //! Storing jobs on the store's own connections: one in the shortest statement, many as an array a column.
+//! Jobs that are tied to others go by the statement that knows every column, as on a caller's connection.
 
 use std::collections::HashSet;
 
@@ -12,7 +13,7 @@ use crate::dialect::Dialect;
 use crate::error::commit_error;
 use crate::herald::Herald;
 use crate::rows::Moment;
-use crate::sql;
+use crate::{enqueue, sql};
 
 /// Jobs that one statement stores. More would not be faster, and the server keeps all parameters of a
 /// statement in memory, several times over.
@@ -27,6 +28,9 @@ pub(crate) async fn insert(
 ) -> Result<Vec<Inserted>, StoreError> {
     match jobs {
         [] => Ok(Vec::new()),
+        jobs if jobs.iter().any(|job| !job.ties.is_empty()) => {
+            enqueue::insert(pool, dialect, jobs).await
+        }
         [job] => Ok(vec![insert_one(pool, dialect, herald, job).await?]),
         jobs if jobs.len() <= LARGEST_INSERT => {
             let mut connection = pool.acquire().await.map_err(commit_error)?;

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use goodjob_core::{
-    Claim, ErrorEvent, ExecutionId, ExecutionRecord, JobRecord, Payload, ProcessId, Timestamp,
-    Token,
+    BatchId, Claim, ErrorEvent, ExecutionId, ExecutionRecord, JobRecord, Payload, ProcessId, Tick,
+    Ties, Timestamp, Token,
 };
 use serde_json::Value;
 use sqlx::error::BoxDynError;
@@ -22,6 +22,7 @@ pub(crate) fn job(row: &PgRow) -> sqlx::Result<JobRecord> {
         priority: row.try_get("priority")?,
         payload: payload(row),
         labels: texts(row, "labels")?,
+        ties: ties(row)?,
         created_at: row.try_get::<Moment, _>("created_at")?.0,
         scheduled_at: moment(row, "scheduled_at")?,
         performed_at: moment(row, "performed_at")?,
@@ -30,6 +31,20 @@ pub(crate) fn job(row: &PgRow) -> sqlx::Result<JobRecord> {
         error_event: event(row)?,
         executions_count: row.try_get::<Option<i32>, _>("executions_count")?.unwrap_or(0),
         locked_by: row.try_get::<Option<Uuid>, _>("locked_by_id")?.map(ProcessId::from),
+    })
+}
+
+fn ties(row: &PgRow) -> sqlx::Result<Ties> {
+    let tick = match row.try_get("cron_key")? {
+        Some(key) => Some(Tick { key, at: moment(row, "cron_at")? }),
+        None => None,
+    };
+    let batch = |column| row.try_get::<Option<Uuid>, _>(column).map(|id| id.map(BatchId::from));
+    Ok(Ties {
+        concurrency_key: row.try_get("concurrency_key")?,
+        batch: batch("batch_id")?,
+        batch_callback: batch("batch_callback_id")?,
+        tick,
     })
 }
 

@@ -12,9 +12,9 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use goodjob_core::{
-    Adapter, Claims, Cleaned, EnqueueError, Fate, Inserted, JobId, LockState, NewJob, Notifier,
-    ProcessRecord, Retention, Settled, Settlement, Signal, Store, StoreError, Timestamp, Token,
-    Wanted,
+    Adapter, Backend, Claims, Cleaned, EnqueueError, Fate, Inserted, JobId, LockState, NewJob,
+    Notifier, ProcessRecord, Retention, Settled, Settlement, Signal, Store, StoreError, Timestamp,
+    Token, Wanted,
 };
 use sqlx::{PgExecutor, PgPool, SqlStr};
 use tokio::sync::{broadcast, mpsc, watch};
@@ -105,7 +105,7 @@ impl PgStore {
     /// An adapter that enqueues here.
     #[must_use]
     pub fn adapter(&self) -> Adapter {
-        Adapter::new(Arc::new(self.clone()))
+        Adapter::new(self)
     }
 
     /// The pool for everything but locks and notices. Its sessions are in UTC.
@@ -184,6 +184,19 @@ impl PgStore {
                 Ok(sessions)
             }
         }
+    }
+}
+
+impl From<&PgStore> for Backend {
+    fn from(store: &PgStore) -> Self {
+        let store = Arc::new(store.clone());
+        Self::new(store.clone(), store)
+    }
+}
+
+impl From<PgStore> for Backend {
+    fn from(store: PgStore) -> Self {
+        Self::from(&store)
     }
 }
 

@@ -101,6 +101,8 @@ macro_rules! conformance_tests {
                 answers_to_an_insert_come_in_the_order_asked
                 the_same_id_stores_one_job
                 an_id_twice_in_one_insert_stores_one_job
+                ties_are_kept_and_claimed
+                a_tick_is_stored_once
                 an_insert_stores_all_or_none
                 an_insert_that_is_dropped_stores_all_or_none
                 a_mebibyte_of_arguments_is_kept

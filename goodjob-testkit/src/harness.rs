@@ -1,6 +1,5 @@
 //! A worker inside a test: starts a capsule on a [`Database`], enqueues, and awaits how jobs end.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use goodjob_core::{
@@ -81,8 +80,7 @@ impl Harness {
         let (mut config, mut options) = (Config::default(), database.options());
         change(&mut config, &mut options);
         let store = PgStore::connect(options).await.unwrap_or_else(|error| panic!("{error}"));
-        let shared = Arc::new(store.clone());
-        let capsule = Capsule::start(config, handlers, shared.clone(), shared).await;
+        let capsule = Capsule::start(config, handlers, &store).await;
         let capsule = capsule.unwrap_or_else(|error| panic!("{error}"));
         Self { capsule, adapter: store.adapter(), store }
     }

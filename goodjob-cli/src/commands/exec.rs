@@ -62,6 +62,7 @@ fn claim(class: &str, arguments: &Arguments) -> Result<Claim, EnqueueError> {
         queue: Some(job.queue),
         priority: Some(job.priority.unwrap_or(0)),
         labels: job.labels,
+        ties: job.ties,
         created_at: now,
         scheduled_at: Some(now),
         performed_at: Some(now),

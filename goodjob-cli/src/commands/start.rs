@@ -1,8 +1,6 @@
 //! `goodjob start`: runs jobs until a signal, an idle timeout, or with `--once` until none is due.
 
-use std::sync::Arc;
-
-use goodjob_core::{Capsule, Config, Drained, Handlers, Notifier, Store};
+use goodjob_core::{Capsule, Config, Drained, Handlers};
 use goodjob_postgres::{LockStrategy, PgOptions, PgStore};
 use tracing::{info, warn};
 
@@ -41,9 +39,8 @@ async fn connect(
     config: &Config,
     handlers: &Handlers,
 ) -> Result<Capsule, CliError> {
-    let store = Arc::new(PgStore::connect(database.clone()).await?);
-    let (jobs, notices): (Arc<dyn Store>, Arc<dyn Notifier>) = (store.clone(), store);
-    Ok(Capsule::start(config.clone(), handlers.clone(), jobs, notices).await?)
+    let store = PgStore::connect(database.clone()).await?;
+    Ok(Capsule::start(config.clone(), handlers.clone(), store).await?)
 }
 
 /// Nothing was claimed yet, so there is nothing to wait for.

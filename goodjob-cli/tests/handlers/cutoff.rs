@@ -78,9 +78,7 @@ impl Worker {
         let mut handlers = Handlers::default();
         handlers.add("MailJob", settings.build("MailJob").unwrap());
         let store = Arc::new(MemoryStore::new(Clock::system()));
-        let capsule = Capsule::start(Config::default(), handlers, store.clone(), store.clone())
-            .await
-            .unwrap();
+        let capsule = Capsule::start(Config::default(), handlers, store.clone()).await.unwrap();
         let job = NewJob::of_class("MailJob", Arguments::default(), Options::new()).unwrap();
         let job = Adapter::new(store.clone()).enqueue_all([job]).await.unwrap()[0];
         Self { store, capsule, job }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use goodjob_cli::handlers::HandlerSettings;
 use goodjob_core::{
     Arguments, BareContext, Claim, ErrorEvent, ExecutionId, Handler, JobError, JobId, JobRecord,
-    JobResult, Payload, Timestamp, Token, Verdict,
+    JobResult, Payload, Ties, Timestamp, Token, Verdict,
 };
 use serde_json::{Value, json};
 
@@ -31,6 +31,7 @@ pub(crate) fn claim(arguments: Value) -> Claim {
         priority: Some(-3),
         payload: Payload::from_value(json!({"arguments": arguments, "executions": 1})),
         labels: vec!["urgent".into()],
+        ties: Ties::default(),
         created_at: due,
         scheduled_at: Some(due),
         performed_at: Some(due),

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::Job;
 use super::arguments::{Arguments, ArgumentsError};
+use super::ties::Ties;
 use crate::clock::Timestamp;
 use crate::ids::JobId;
 use crate::store::StoreError;
@@ -87,6 +88,8 @@ pub struct NewJob {
     pub labels: Vec<String>,
     /// Its arguments.
     pub arguments: Arguments,
+    /// What ties it to others.
+    pub ties: Ties,
     /// Whether workers are told at once. Without it they find the job at their next poll, and the
     /// envelope says so, for the gem's retries to be as quiet.
     pub notify: bool,
@@ -126,6 +129,7 @@ impl NewJob {
             due: Due::Now,
             labels: options.labels,
             arguments,
+            ties: Ties::default(),
             notify: options.notify.unwrap_or(true),
         };
         job.check()?;
@@ -143,10 +147,11 @@ impl NewJob {
                 return Err(EnqueueError::Blank { what });
             }
         }
+        let texts = [("class", &self.class), ("queue", &self.queue)].into_iter();
         let labels = self.labels.iter().map(|label| ("label", label));
-        for (what, text) in
-            [("class", &self.class), ("queue", &self.queue)].into_iter().chain(labels)
-        {
+        let key = self.ties.concurrency_key.iter().map(|key| ("concurrency key", key));
+        let tick = self.ties.tick.iter().map(|tick| ("cron key", &tick.key));
+        for (what, text) in texts.chain(labels).chain(key).chain(tick) {
             if text.contains('\0') {
                 return Err(EnqueueError::Nul { what });
             }

@@ -113,6 +113,12 @@ impl MemoryStore {
 }
 
 impl Rows {
+    /// Whether another job was stored for the same tick.
+    fn has_tick(&self, new: &NewJob) -> bool {
+        let tick = new.ties.tick.as_ref().filter(|tick| tick.at.is_some());
+        tick.is_some() && self.jobs.values().any(|job| job.ties.tick.as_ref() == tick)
+    }
+
     /// The row, if the attempt is still the current one. A clock that stands still gives an attempt
     /// and the next one after its release the same time and count, so the execution is compared too.
     fn fenced(&mut self, token: &Token) -> Option<&mut JobRecord> {
@@ -238,7 +244,7 @@ impl Store for MemoryStore {
         Ok(jobs
             .iter()
             .map(|new| {
-                if rows.jobs.contains_key(&new.id) {
+                if rows.jobs.contains_key(&new.id) || rows.has_tick(new) {
                     return Inserted::AlreadyThere(new.id);
                 }
                 let (at, later) = match new.due {
@@ -253,6 +259,7 @@ impl Store for MemoryStore {
                     priority: Some(new.priority.unwrap_or(0)),
                     payload: Payload::of(new, now),
                     labels: new.labels.clone(),
+                    ties: new.ties.clone(),
                     created_at: now,
                     scheduled_at: Some(at),
                     performed_at: None,

@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use crate::clock::Timestamp;
 use crate::ids::{ExecutionId, JobId, ProcessId};
-use crate::job::Payload;
+use crate::job::{Payload, Ties};
 
 /// A stored job: one row of `good_jobs`, for life.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -24,6 +24,9 @@ pub struct JobRecord {
     pub payload: Payload,
     /// Its labels.
     pub labels: Vec<String>,
+    /// What ties it to others.
+    #[serde(flatten)]
+    pub ties: Ties,
     /// When it was enqueued.
     pub created_at: Timestamp,
     /// When it may start. A job without it is never run.

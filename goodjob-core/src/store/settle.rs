@@ -172,7 +172,7 @@ mod tests {
 
     use super::*;
     use crate::ids::{ExecutionId, JobId};
-    use crate::job::{Backoff, Preserve, Retry};
+    use crate::job::{Backoff, Preserve, Retry, Ties};
     use crate::store::{JobRecord, Token};
 
     fn claim(payload: serde_json::Value) -> Claim {
@@ -191,6 +191,7 @@ mod tests {
             priority: Some(0),
             payload: Payload::from_value(payload),
             labels: vec![],
+            ties: Ties::default(),
             created_at: at,
             scheduled_at: Some(at),
             performed_at: Some(at),

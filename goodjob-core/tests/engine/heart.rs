@@ -1,8 +1,6 @@
 //! The heartbeat.
 
-use std::sync::Arc;
-
-use goodjob_core::{Capsule, JobState, Notifier, Shutdown, Store};
+use goodjob_core::{Backend, Capsule, JobState, Shutdown};
 
 use crate::rigged::{Kind, Way};
 use crate::stage::{Stage, What, job, millis, secs};
@@ -56,10 +54,8 @@ async fn missed_heartbeats_end_nothing() {
 async fn a_capsule_does_not_start_without_its_store() {
     let stage = Stage::new("*:1").lasting("J", millis(10));
     stage.rigged.others(Way::Broken);
-    let store = Arc::clone(&stage.rigged) as Arc<dyn Store>;
-    let notifier = Arc::clone(&stage.memory) as Arc<dyn Notifier>;
-    let started =
-        Capsule::start(stage.config.clone(), stage.handlers.clone(), store, notifier).await;
+    let backend = Backend::new(stage.rigged.clone(), stage.memory.clone());
+    let started = Capsule::start(stage.config.clone(), stage.handlers.clone(), backend).await;
     let error = started.expect_err("the store is away").to_string();
     assert_eq!(error, "the store is not available: it is rigged");
 }

@@ -3,6 +3,7 @@
 use chrono::TimeDelta;
 use goodjob_core::{
     Cleanup, ErrorEvent, Inspect, JobId, JobRecord, Payload, Policy, Preserve, Retention, Shutdown,
+    Ties,
 };
 
 use crate::rigged::{Kind, Way};
@@ -25,6 +26,7 @@ fn plant_old(stage: &Stage, count: usize) -> Vec<JobId> {
         priority: None,
         payload: Payload::default(),
         labels: Vec::new(),
+        ties: Ties::default(),
         created_at: at,
         scheduled_at: Some(at),
         performed_at: Some(at),

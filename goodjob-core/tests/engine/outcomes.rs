@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use goodjob_core::{
     Backoff, Context, ErrorEvent, Job, JobError, JobId, JobRecord, JobResult, JobState, Panicked,
-    Payload, Perform, Policy, ProcessRecord, QueueSelector, Registry, Retry, Shutdown, Store,
+    Payload, Perform, Policy, ProcessRecord, QueueSelector, Registry, Retry, Shutdown, Store, Ties,
     TimedOut, Unhandled, Wanted,
 };
 use serde::{Deserialize, Serialize};
@@ -317,6 +317,7 @@ fn planted(stage: &Stage, payload: Value) -> JobId {
         priority: None,
         payload: Payload::from_value(payload),
         labels: Vec::new(),
+        ties: Ties::default(),
         created_at: now,
         scheduled_at: Some(now),
         performed_at: None,

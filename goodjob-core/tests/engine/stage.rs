@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use chrono::DateTime;
 use goodjob_core::{
-    Adapter, Arguments, Capsule, Clock, Config, Context, ExecutionRecord, Handler, Handlers,
-    Inspect, JobError, JobId, JobRecord, JobResult, JobState, MemoryStore, NewJob, Notifier,
-    Options, Policy, Pools, Signal, Store,
+    Adapter, Arguments, Backend, Capsule, Clock, Config, Context, ExecutionRecord, Handler,
+    Handlers, Inspect, JobError, JobId, JobRecord, JobResult, JobState, MemoryStore, NewJob,
+    Notifier, Options, Policy, Pools, Signal, Store,
 };
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
@@ -50,7 +50,7 @@ impl Stage {
         let five = NonZeroUsize::new(5).expect("five");
         Self {
             rigged: Arc::new(Rigged::new(Arc::clone(&memory))),
-            adapter: Adapter::new(Arc::clone(&memory) as Arc<dyn Store>),
+            adapter: Adapter::new(Arc::clone(&memory)),
             notifier: Arc::clone(&memory) as Arc<dyn Notifier>,
             memory,
             clock,
@@ -120,7 +120,8 @@ impl Stage {
     pub(crate) async fn start(&self) -> Capsule {
         let store = Arc::clone(&self.rigged) as Arc<dyn Store>;
         let notifier = Arc::clone(&self.notifier);
-        Capsule::start(self.config.clone(), self.handlers.clone(), store, notifier)
+        let backend = Backend::new(store, notifier);
+        Capsule::start(self.config.clone(), self.handlers.clone(), backend)
             .await
             .expect("a capsule starts")
     }

@@ -7,7 +7,6 @@ use serde::Serialize;
 use serde_json::Value;
 use sqlx::Row;
 use sqlx::postgres::PgRow;
-use uuid::Uuid;
 
 use super::filter::Filter;
 use super::list::state;
@@ -26,16 +25,6 @@ pub struct JobDetails {
     pub state: JobState,
     /// The database's time.
     pub now: Timestamp,
-    /// The gem's older concurrency key.
-    pub concurrency_key: Option<String>,
-    /// The cron entry that it comes from.
-    pub cron_key: Option<String>,
-    /// The tick of that entry.
-    pub cron_at: Option<Timestamp>,
-    /// The batch that it belongs to.
-    pub batch: Option<Uuid>,
-    /// The batch of which it is a callback.
-    pub callback_of: Option<Uuid>,
     /// When its owner took it.
     pub locked_at: Option<Timestamp>,
     /// How its owner locks: 0 advisory, 1 skiplocked, 2 hybrid. Older tables do not say.
@@ -106,11 +95,6 @@ fn details(
     Ok(JobDetails {
         state: state(row)?,
         now: row.try_get::<Moment, _>("now")?.0,
-        concurrency_key: row.try_get("concurrency_key")?,
-        cron_key: row.try_get("cron_key")?,
-        cron_at: rows::moment(row, "cron_at")?,
-        batch: row.try_get("batch_id")?,
-        callback_of: row.try_get("batch_callback_id")?,
         locked_at: rows::moment(row, "locked_at")?,
         lock_type: match row.try_get("lock_type") {
             Err(sqlx::Error::ColumnNotFound(_)) => None,

@@ -47,6 +47,7 @@
     error_event = CASE WHEN j.performed_at IS NULL THEN j.error_event ELSE 0 END
   WHERE j.id = ANY(ARRAY(SELECT id FROM locked))
   RETURNING j.id, j.job_class, j.queue_name, j.priority, j.serialized_params, j.labels, j.created_at, j.scheduled_at,
+            j.concurrency_key, j.batch_id, j.batch_callback_id, j.cron_key, j.cron_at,
             j.performed_at, j.error, j.error_event, j.executions_count,
             CASE WHEN j.concurrency_key IS NOT NULL THEN gen_random_uuid() END AS execution_id
 ), taken AS MATERIALIZED (
@@ -93,6 +94,7 @@ SELECT contention.contended, contention.paused, now() AS at,
        CASE WHEN j.id IS NOT DISTINCT FROM (SELECT id FROM taken LIMIT 1) THEN contention.exhausted END AS exhausted, j.*
 FROM contention LEFT JOIN (
   SELECT id, job_class, queue_name, priority, serialized_params, labels,
+         concurrency_key, batch_id, batch_callback_id, cron_key, cron_at::timestamptz AS cron_at,
          created_at::timestamptz AS created_at, scheduled_at::timestamptz AS scheduled_at,
          performed_at::timestamptz AS performed_at, NULL::timestamptz AS finished_at,
          error, error_event, executions_count, $5::uuid AS locked_by_id, times AS interruptions, execution_id

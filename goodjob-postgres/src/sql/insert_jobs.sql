@@ -4,6 +4,8 @@
 -- so that the same statement is right for `timestamp` and `timestamptz` columns and on a caller's
 -- connection whose TimeZone is not UTC: times are written as UTC text with an offset, which the first
 -- type ignores and the second one heeds. "Now" is the server's, at the start of this statement.
+-- A job whose id is there already is left alone, and so is one for a tick of cron that another process has
+-- stored: the unique index on (cron_key, cron_at) is all that cron processes agree by (wire contract 8.3).
 -- Tables without `lock_type` may be shared with a gem so old that it runs a job without `is_discrete` in
 -- another way (wire contract 16.1).
 -- NOTIFY leaves with the commit, once per queue and time. It has milliseconds: a time to come is rounded
@@ -25,15 +27,17 @@ WITH given AS MATERIALIZED (
   INSERT INTO good_jobs (
                          -- unless lock_type: is_discrete,
                          id, active_job_id, job_class, queue_name, priority, serialized_params, labels,
+                         concurrency_key, batch_id, batch_callback_id, cron_key, cron_at,
                          scheduled_at, created_at, updated_at)
   SELECT
          -- unless lock_type: true,
          r.id, r.id, r.job_class, r.queue_name, r.priority, r.serialized_params, r.labels,
+         r.concurrency_key, r.batch_id, r.batch_callback_id, r.cron_key, r.cron_at,
          r.scheduled_at, r.created_at, r.updated_at
   FROM timed, LATERAL jsonb_populate_record(NULL::good_jobs, job || jsonb_build_object(
          'scheduled_at', due_text, 'created_at', at_text, 'updated_at', at_text)) AS r
   ORDER BY n
-  ON CONFLICT (id) DO NOTHING
+  ON CONFLICT DO NOTHING
   RETURNING id
 ), notices AS (
   SELECT pg_notify('good_job', (jsonb_build_object('queue_name', job->>'queue_name', 'scheduled_at',

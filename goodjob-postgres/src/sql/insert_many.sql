@@ -1,6 +1,7 @@
 -- Stores many jobs on a connection of the store's own, whose TimeZone is UTC: there a `timestamptz` is right
 -- for columns of both types, and each column comes as one array. See insert_jobs.sql for a caller's
--- connection, and for the notices: once per queue and time, at the commit.
+-- connection, for jobs that are tied to others (a tick, a batch, a key), and for the notices: once per queue
+-- and time, at the commit.
 -- "Now" is the start of the transaction, which may have several of these statements.
 WITH given AS MATERIALIZED (
   SELECT n, id, job_class, queue_name, priority, envelope, labels, notify,

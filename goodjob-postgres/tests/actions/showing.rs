@@ -33,7 +33,7 @@ async fn a_job_is_shown_with_all_that_belongs_to_it() {
     assert_eq!((shown.job.id, shown.state), (id, JobState::Discarded));
     assert_eq!(shown.job.payload.get("arguments"), Some(&json!(["Ada"])));
     assert_eq!(shown.job.labels, ["a", "b"]);
-    assert_eq!(shown.concurrency_key.as_deref(), Some("one"));
+    assert_eq!(shown.job.ties.concurrency_key.as_deref(), Some("one"));
     assert_eq!(shown.cron_key.as_deref(), Some("nightly"));
     assert_eq!(shown.cron_at, Some("2026-01-02T03:04:05Z".parse().unwrap()));
     assert_eq!((shown.batch, shown.callback_of), (Some(batch), Some(batch)));

@@ -1,6 +1,5 @@
 //! The engine on the real store.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use goodjob_core::{
@@ -47,10 +46,9 @@ async fn a_job_is_performed_and_its_rows_tell() {
     let database = crate::database().await;
     let store = database.store().await;
     let adapter = store.adapter();
-    let engine = Arc::new(store.clone());
     let config = Config { poll_interval: None, ..Config::default() };
     let handlers = Registry::default().register::<Echo>();
-    let capsule = Capsule::start(config, handlers, engine.clone(), engine).await.unwrap();
+    let capsule = Capsule::start(config, handlers, &store).await.unwrap();
 
     let good = adapter.enqueue(Echo { text: "ok".into() }).await.unwrap();
     let bad = adapter.enqueue(Echo { text: "fail".into() }).await.unwrap();

@@ -453,9 +453,8 @@ async fn two_attempts_at_one_job_that_end_in_one_batch_are_told_apart() {
 }
 
 async fn start(store: &PgStore) -> Result<Capsule, StoreError> {
-    let engine = Arc::new(store.clone());
     let config = Config { poll_interval: Some(secs(1)), ..Config::default() };
-    Capsule::start(config, naps(millis(1)), engine.clone(), engine).await
+    Capsule::start(config, naps(millis(1)), store).await
 }
 
 async fn works(store: &PgStore) {

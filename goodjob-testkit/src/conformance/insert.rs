@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use chrono::TimeDelta;
 use goodjob_core::{
-    Arguments, Due, Inserted, Inspect, JobState, NewJob, Options, Payload, Store, Wanted,
+    Arguments, BatchId, Due, Inserted, Inspect, JobState, NewJob, Options, Payload, Store, Tick,
+    Ties, Timestamp, Wanted,
 };
 use serde_json::{Value, json};
 
@@ -101,6 +102,47 @@ pub async fn an_id_twice_in_one_insert_stores_one_job<S: Subject>(trial: &Trial<
     assert_eq!(answers.len(), 2);
     assert_eq!(answers[0], Inserted::New(job.id));
     assert_eq!(member.claim_one().await.job.id, job.id);
+}
+
+/// What ties a job to others is stored, and comes with its claim.
+pub async fn ties_are_kept_and_claimed<S: Subject>(trial: &Trial<S>) {
+    let member = trial.member().await;
+    let tick = Tick { key: "nightly".to_owned(), at: Some(tick_at()) };
+    let ties = Ties {
+        concurrency_key: Some("shop-7".to_owned()),
+        batch: Some(BatchId::generate()),
+        batch_callback: Some(BatchId::generate()),
+        tick: Some(tick),
+    };
+    let row = member.insert(&NewJob { ties: ties.clone(), ..job() }).await;
+    assert_eq!(row.ties, ties);
+    assert_eq!(member.claim_one().await.job.ties, ties);
+}
+
+/// Of all who store the same tick of a cron entry one succeeds, and the others are told; in one call, too.
+pub async fn a_tick_is_stored_once<S: Subject>(trial: &Trial<S>) {
+    let member = trial.member().await;
+    let ticking = |key: &str, at| {
+        let tick = Some(Tick { key: key.to_owned(), at });
+        NewJob { ties: Ties { tick, ..Ties::default() }, ..job() }
+    };
+    let at = Some(tick_at());
+    let (first, second) = (ticking("nightly", at), ticking("nightly", at));
+    let answers = member.store.insert(std::slice::from_ref(&first)).await.expect("an insert");
+    assert_eq!(answers, [Inserted::New(first.id)]);
+    let hourly = ticking("hourly", at);
+    let answers = member.store.insert(&[second.clone(), hourly.clone()]).await.expect("an insert");
+    assert_eq!(answers, [Inserted::AlreadyThere(second.id), Inserted::New(hourly.id)]);
+    assert_eq!(member.store.job(second.id).await.expect("a look"), None);
+    // Without a time they never collide, as in the gem's index.
+    for job in [ticking("nightly", None), ticking("nightly", None)] {
+        let answers = member.store.insert(std::slice::from_ref(&job)).await.expect("an insert");
+        assert_eq!(answers, [Inserted::New(job.id)]);
+    }
+}
+
+fn tick_at() -> Timestamp {
+    "2026-11-23T03:00:00Z".parse().expect("a time")
 }
 
 /// A store that refuses one job of a call stores none of the others.

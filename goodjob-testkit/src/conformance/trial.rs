@@ -6,8 +6,8 @@ use std::time::Duration;
 use chrono::TimeDelta;
 use goodjob_core::{
     Arguments, Claim, ErrorEvent, ErrorNote, ExecutionRecord, Fate, Inspect, JobId, JobRecord,
-    NewJob, Options, Payload, ProcessRecord, QueueSelector, Settled, Settlement, Store, Timestamp,
-    Token, Wanted,
+    NewJob, Options, Payload, ProcessRecord, QueueSelector, Settled, Settlement, Store, Ties,
+    Timestamp, Token, Wanted,
 };
 use serde_json::{Value, json};
 use tokio::sync::Mutex;
@@ -192,6 +192,7 @@ pub(super) fn planted(now: Timestamp) -> JobRecord {
             "arguments": [], "executions": 0, "exception_executions": {},
         })),
         labels: Vec::new(),
+        ties: Ties::default(),
         created_at: due,
         scheduled_at: Some(due),
         performed_at: None,

@@ -30,7 +30,7 @@ pub(super) async fn run(
     load: &Load,
     screen: &Screen,
 ) -> Result<Round, CliError> {
-    let worker = Arc::new(PgStore::connect(database.clone()).await?);
+    let worker = PgStore::connect(database.clone()).await?;
     let client = PgStore::connect(database.clone()).await?;
     let stage = Arc::new(Stage::default());
     let config = Config {
@@ -39,7 +39,7 @@ pub(super) async fn run(
         ..Config::default()
     };
     let handlers = load::registry(Arc::clone(&stage));
-    let capsule = Capsule::start(config, handlers, worker.clone(), worker.clone()).await?;
+    let capsule = Capsule::start(config, handlers, &worker).await?;
 
     let name = pools.to_string();
     let live = screen.follow(&name, load, &stage);

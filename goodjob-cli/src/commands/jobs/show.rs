@@ -35,11 +35,11 @@ fn text(shown: &JobDetails) -> String {
     lines.add("finished", time(job.finished_at));
     lines.add("attempts", Some(job.executions_count.to_string()));
     lines.add("error", job.error.clone());
-    lines.add("batch", shown.batch.map(|batch| batch.to_string()));
-    lines.add("callback of", shown.callback_of.map(|batch| batch.to_string()));
-    lines.add("cron", shown.cron_key.clone());
-    lines.add("cron tick", time(shown.cron_at));
-    lines.add("concurrency", shown.concurrency_key.clone());
+    lines.add("batch", job.ties.batch.map(|batch| batch.to_string()));
+    lines.add("callback of", job.ties.batch_callback.map(|batch| batch.to_string()));
+    lines.add("cron", job.ties.tick.as_ref().map(|tick| tick.key.clone()));
+    lines.add("cron tick", time(job.ties.tick.as_ref().and_then(|tick| tick.at)));
+    lines.add("concurrency", job.ties.concurrency_key.clone());
     lines.add("owner", shown.owner.as_ref().map(owner));
     lines.add("since", shown.owner.as_ref().and_then(|_| time(shown.locked_at)));
     for lock in &shown.locks {
