@@ -1,5 +1,5 @@
-//! goodjob and stand-ins for the gem drain one set of tables together. `GOODJOB_MIXED_JOBS` is the load of
-//! each mix.
+//! goodjob and stand-ins for the gem drain one set of tables together, 20,000 jobs in each mix that the
+//! contract calls safe. `GOODJOB_MIXED_JOBS` is another load.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
@@ -11,15 +11,16 @@ mod mix;
 use std::time::Duration;
 
 use goodjob_postgres::LockStrategy;
+use goodjob_testkit::Schema;
 use goodjob_testkit::gem::GemStrategy::{Advisory, Hybrid, SkipLocked};
 
 use crate::judge::{Pair, Side};
 use crate::mix::{Mix, Report, Rows};
 
 /// No job ran twice, none was lost, and nothing is left of anybody.
-fn assert_each_ran_once(report: &Report) {
+fn assert_each_ran_once(mix: &Mix, report: &Report) {
     assert!(report.overlaps().is_empty(), "{:?}", report.overlaps());
-    let jobs = mix::jobs();
+    let jobs = mix.jobs();
     assert_eq!(report.ours + report.rubys, jobs + report.failures, "a run for each");
     assert!(report.ours > 0 && report.rubys > 0, "both took part: {report:?}");
     let expected = Rows {
@@ -37,37 +38,50 @@ fn assert_each_ran_once(report: &Report) {
     assert_eq!(report.rows, expected);
 }
 
-/// The mixes of wire contract 3.9 and 3.10 in which every pair excludes each other.
+/// The mixes of wire contract 3.9 and 3.10 in which every pair excludes each other: of ours with these
+/// strategies, beside three of Ruby's with those.
 macro_rules! safe {
-    ($($name:ident: $ours:ident with [$($ruby:ident),+];)+) => {
+    ($($name:ident: [$one:ident, $other:ident] with [$($ruby:ident),+] on $schema:ident;)+) => {
         $(
             #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
             async fn $name() {
-                let mix = Mix::of(LockStrategy::$ours, &[$($ruby),+]);
-                assert_each_ran_once(&mix::run(stringify!($name), &mix).await);
+                let mix = Mix {
+                    schema: Schema::$schema,
+                    ours: [LockStrategy::$one, LockStrategy::$other],
+                    ..Mix::of(LockStrategy::Hybrid, &[$($ruby),+])
+                };
+                assert_each_ran_once(&mix, &mix::run(stringify!($name), &mix).await);
             }
         )+
     };
 }
 
 safe! {
-    hybrid_beside_advisory: Hybrid with [Advisory, Advisory, Advisory];
-    hybrid_beside_skiplocked: Hybrid with [SkipLocked, SkipLocked, SkipLocked];
-    hybrid_beside_hybrid: Hybrid with [Hybrid, Hybrid, Hybrid];
-    hybrid_beside_advisory_and_hybrid: Hybrid with [Advisory, Hybrid, Advisory];
-    hybrid_beside_skiplocked_and_hybrid: Hybrid with [SkipLocked, Hybrid, SkipLocked];
-    advisory_beside_advisory: Advisory with [Advisory, Advisory, Advisory];
-    advisory_beside_hybrid: Advisory with [Hybrid, Hybrid, Hybrid];
-    skiplocked_beside_skiplocked: SkipLocked with [SkipLocked, SkipLocked, SkipLocked];
-    skiplocked_beside_hybrid: SkipLocked with [Hybrid, Hybrid, Hybrid];
+    hybrid_beside_advisory: [Hybrid, Hybrid] with [Advisory, Advisory, Advisory] on GEM;
+    hybrid_beside_skiplocked: [Hybrid, Hybrid] with [SkipLocked, SkipLocked, SkipLocked] on GEM;
+    hybrid_beside_hybrid: [Hybrid, Hybrid] with [Hybrid, Hybrid, Hybrid] on GEM;
+    hybrid_beside_advisory_and_hybrid: [Hybrid, Hybrid] with [Advisory, Hybrid, Advisory] on GEM;
+    hybrid_beside_skiplocked_and_hybrid: [Hybrid, Hybrid] with [SkipLocked, Hybrid, SkipLocked] on GEM;
+    advisory_beside_advisory: [Advisory, Advisory] with [Advisory, Advisory, Advisory] on GEM;
+    advisory_beside_hybrid: [Advisory, Advisory] with [Hybrid, Hybrid, Hybrid] on GEM;
+    advisory_and_hybrid_beside_both: [Advisory, Hybrid] with [Advisory, Hybrid, Advisory] on GEM;
+    skiplocked_beside_skiplocked: [SkipLocked, SkipLocked] with [SkipLocked, SkipLocked, SkipLocked] on GEM;
+    skiplocked_beside_hybrid: [SkipLocked, SkipLocked] with [Hybrid, Hybrid, Hybrid] on GEM;
+    skiplocked_and_hybrid_beside_both: [SkipLocked, Hybrid] with [SkipLocked, Hybrid, SkipLocked] on GEM;
+    // Where claims go by lanes: on our tables, and on Rails' ones that were migrated.
+    by_lanes_beside_advisory_and_hybrid: [Hybrid, Hybrid] with [Advisory, Hybrid, Advisory] on LEAN;
+    by_lanes_beside_skiplocked_and_hybrid: [SkipLocked, Hybrid] with [SkipLocked, Hybrid, SkipLocked] on LEAN;
+    // Ruby's strategy is advisory there, whatever it was told.
+    on_the_oldest_tables: [Hybrid, Advisory] with [Advisory, Hybrid, SkipLocked] on GEM_V4_0;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn jobs_that_fail_at_random_are_retried_by_whoever_comes() {
     let mix = Mix { fails: 5, ..Mix::of(LockStrategy::Hybrid, &[Advisory, Hybrid, Advisory]) };
+    let mix = mix.with_jobs(2_000);
     let report = mix::run("failing", &mix).await;
     assert!(report.failures > 0);
-    assert_each_ran_once(&report);
+    assert_each_ran_once(&mix, &report);
 }
 
 /// H1 and H2 are the gem's: we are never one of the two. It shows, too, that overlaps are seen.
@@ -75,6 +89,7 @@ async fn jobs_that_fail_at_random_are_retried_by_whoever_comes() {
 async fn where_the_gem_runs_jobs_twice_we_do_not() {
     let longest = Duration::from_millis(10);
     let mix = Mix { longest, ..Mix::of(LockStrategy::Hybrid, &[Advisory, SkipLocked, SkipLocked]) };
+    let mix = mix.with_jobs(400);
     let report = mix::run("the hole", &mix).await;
     assert!(!report.overlaps().is_empty(), "advisory and skiplocked do overlap");
     let is_ruby = |side| matches!(side, Side::Ruby(_));
@@ -87,7 +102,7 @@ async fn where_the_gem_runs_jobs_twice_we_do_not() {
 
 fn with_kills(rubies: &[goodjob_testkit::gem::GemStrategy]) -> Mix {
     let (longest, every) = (Duration::from_millis(60), Duration::from_millis(250));
-    Mix { longest, kills: Some(every), ..Mix::of(LockStrategy::Hybrid, rubies) }
+    Mix { longest, kills: Some(every), ..Mix::of(LockStrategy::Hybrid, rubies) }.with_jobs(400)
 }
 
 /// Every job is over, with a success, and nobody owns one.

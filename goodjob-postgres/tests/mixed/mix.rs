@@ -23,14 +23,18 @@ const POLL: Duration = Duration::from_millis(200);
 const RETRY: Duration = Duration::from_millis(10);
 /// From a claim of ours to its body, on a busy machine.
 const MOMENT: Duration = Duration::from_millis(500);
-/// Of ours there are two, with so many slots; of the gem's as many as the mix says, with half.
+/// Of ours there are two, with so many slots; of the gem's as many as the mix says, with so many threads.
 const CAPSULES: usize = 2;
-const SLOTS: usize = 4;
+const SLOTS: usize = 8;
+const THREADS: usize = 2;
+/// Jobs of a mix, unless `GOODJOB_MIXED_JOBS` or the mix itself says otherwise.
+const LOAD: usize = 20_000;
 
 /// What is mixed, and what the jobs do.
 #[derive(Clone, Debug)]
 pub(crate) struct Mix {
-    pub(crate) ours: LockStrategy,
+    pub(crate) schema: Schema,
+    pub(crate) ours: [LockStrategy; CAPSULES],
     pub(crate) rubies: Vec<GemStrategy>,
     /// Bodies take a random time up to this.
     pub(crate) longest: Duration,
@@ -38,12 +42,33 @@ pub(crate) struct Mix {
     pub(crate) fails: u32,
     /// Time between two kills of the sessions of a random worker.
     pub(crate) kills: Option<Duration>,
+    jobs: usize,
 }
 
 impl Mix {
+    /// On the tables of a Rails application, with [`LOAD`] jobs.
     pub(crate) fn of(ours: LockStrategy, rubies: &[GemStrategy]) -> Self {
         let longest = Duration::from_millis(3);
-        Self { ours, rubies: rubies.to_vec(), longest, fails: 0, kills: None }
+        Self {
+            schema: Schema::GEM,
+            ours: [ours; CAPSULES],
+            rubies: rubies.to_vec(),
+            longest,
+            fails: 0,
+            kills: None,
+            jobs: LOAD,
+        }
+    }
+
+    /// For mixes whose jobs last longer or are run often.
+    pub(crate) fn with_jobs(self, jobs: usize) -> Self {
+        Self { jobs, ..self }
+    }
+
+    /// How many jobs there are to be: `GOODJOB_MIXED_JOBS`, or what the mix says.
+    pub(crate) fn jobs(&self) -> usize {
+        let given = std::env::var("GOODJOB_MIXED_JOBS").ok();
+        given.map_or(self.jobs, |jobs| jobs.parse().expect("GOODJOB_MIXED_JOBS is a number"))
     }
 }
 
@@ -112,12 +137,6 @@ SELECT (SELECT count(*) FROM good_jobs) AS jobs,
        (SELECT count(*) FROM good_job_executions WHERE error_event = 3) AS retried_runs,
        (SELECT count(*) FROM good_job_executions WHERE error_event = 0) AS interrupted_runs";
 
-/// `GOODJOB_MIXED_JOBS`, or enough to see an overlap where there are any.
-pub(crate) fn jobs() -> usize {
-    let given = std::env::var("GOODJOB_MIXED_JOBS").ok();
-    given.map_or(400, |jobs| jobs.parse().expect("GOODJOB_MIXED_JOBS is a number"))
-}
-
 fn handlers(judge: &Arc<Judge>, mix: &Mix, side: Side) -> Handlers {
     let (judge, mix) = (Arc::clone(judge), mix.clone());
     let run = move |_: Option<Arguments>, cx: BareContext| {
@@ -142,14 +161,14 @@ async fn capsule(database: &Database, judge: &Arc<Judge>, mix: &Mix, number: usi
     Harness::start_with(database, handlers, |config, options| {
         config.pools[0].max_threads = NonZeroUsize::new(SLOTS).unwrap();
         config.poll_interval = Some(POLL);
-        options.lock_strategy = mix.ours;
+        options.lock_strategy = mix.ours[number];
     })
     .await
 }
 
 async fn ruby(database: &Database, judge: &Arc<Judge>, mix: &Mix, number: usize) -> GemWorker {
     let options = GemOptions {
-        threads: SLOTS / 2,
+        threads: THREADS,
         poll_interval: Some(POLL),
         // An advisory worker's job has no owner meanwhile (H2): that is when we have to stay away.
         pause_before_start: Duration::from_millis(1),
@@ -172,10 +191,10 @@ async fn ruby(database: &Database, judge: &Arc<Judge>, mix: &Mix, number: usize)
     .await
 }
 
-/// Runs the load of [`jobs`] through the mix, to its end.
+/// Runs the load through the mix, to its end.
 pub(crate) async fn run(name: &str, mix: &Mix) -> Report {
-    let jobs = jobs();
-    let database = Database::with_schema(Schema::GEM).await;
+    let jobs = mix.jobs();
+    let database = Database::with_schema(mix.schema).await;
     let pool = database.pool().await;
     let judge = Judge::new(jobs as u64);
     let mut capsules = Vec::new();
@@ -200,9 +219,9 @@ pub(crate) async fn run(name: &str, mix: &Mix) -> Report {
     }
     let mut kills = Vec::new();
     match mix.kills {
-        None => until_open(&pool, 0, jobs).await,
+        None => until_open(&pool, &judge, 0, jobs).await,
         Some(every) => {
-            let mostly = until_open(&pool, jobs as i64 / 10, jobs);
+            let mostly = until_open(&pool, &judge, jobs / 10, jobs);
             tokio::select! {
                 () = mostly => {}
                 () = kill(&pool, &judge, &capsules, &rubies, every, &mut kills) => {}
@@ -214,7 +233,7 @@ pub(crate) async fn run(name: &str, mix: &Mix) -> Report {
     for ruby in rubies {
         ruby.stop().await;
     }
-    until_open(&pool, 0, jobs).await;
+    until_open(&pool, &judge, 0, jobs).await;
     let took = begun.elapsed();
     telling.shutdown().await;
     for capsule in capsules {
@@ -247,15 +266,20 @@ pub(crate) async fn run(name: &str, mix: &Mix) -> Report {
     report
 }
 
-async fn until_open(pool: &PgPool, most: i64, jobs: usize) {
+/// The tables are asked only when as many bodies have ended as there must have: they have enough to do.
+async fn until_open(pool: &PgPool, judge: &Judge, most: usize, jobs: usize) {
     let patience = Duration::from_secs(60) + Duration::from_millis(20) * jobs as u32;
     eventually("the end of the jobs", patience, async || {
+        let ended = judge.ended();
+        if ended + most < jobs {
+            return Err(format!("{ended} bodies have ended"));
+        }
         let open: i64 =
             sqlx::query_scalar("SELECT count(*) FROM good_jobs WHERE finished_at IS NULL")
                 .fetch_one(pool)
                 .await
                 .unwrap();
-        if open <= most { Ok(()) } else { Err(format!("{open} are open")) }
+        if open <= most as i64 { Ok(()) } else { Err(format!("{open} are open")) }
     })
     .await;
 }
