@@ -85,7 +85,10 @@ async fn hole_10_an_advisory_process_that_looked_before_our_retry_runs_it_early_
     eventually("the lock is free", PATIENCE, async || try_lock().await.then_some(())).await;
     let job = reload(&scene, id).await;
     assert!(job.finished_at.is_none(), "the one thing that is looked at again");
-    assert!(!is_candidate(&scene, id).await, "it waits for its retry: we wrote that before we unlocked");
+    assert!(
+        !is_candidate(&scene, id).await,
+        "it waits for its retry: we wrote that before we unlocked"
+    );
     assert!(job.performed_at.is_none(), "and so it is taken for no interruption");
 
     let mut ruby = scene.gem_session(GemStrategy::Advisory).await;

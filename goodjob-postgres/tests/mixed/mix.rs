@@ -9,6 +9,7 @@ use goodjob_core::{
     Options, Policy, Retry, Running, Store,
 };
 use goodjob_postgres::LockStrategy;
+use goodjob_postgres::migrate::Indexes;
 use goodjob_testkit::gem::{GemOptions, GemSession, GemStrategy, Performed, RubyError};
 use goodjob_testkit::{Database, GemWorker, Harness, Schema, eventually};
 use sqlx::PgPool;
@@ -27,13 +28,18 @@ const MOMENT: Duration = Duration::from_millis(500);
 const CAPSULES: usize = 2;
 const SLOTS: usize = 8;
 const THREADS: usize = 2;
-/// Jobs of a mix, unless `GOODJOB_MIXED_JOBS` or the mix itself says otherwise.
-const LOAD: usize = 20_000;
+/// Jobs that are enqueued at once.
+const BATCH: usize = 2_000;
+/// Jobs of a mix, and of one that has in it every pair of strategies that may meet.
+const LOAD: usize = 2_000;
+pub(crate) const FULL_LOAD: usize = 20_000;
 
 /// What is mixed, and what the jobs do.
 #[derive(Clone, Debug)]
 pub(crate) struct Mix {
     pub(crate) schema: Schema,
+    /// `goodjob migrate` was run on the tables, so that our claims go by lanes.
+    pub(crate) migrated: bool,
     pub(crate) ours: [LockStrategy; CAPSULES],
     pub(crate) rubies: Vec<GemStrategy>,
     /// Bodies take a random time up to this.
@@ -42,7 +48,8 @@ pub(crate) struct Mix {
     pub(crate) fails: u32,
     /// Time between two kills of the sessions of a random worker.
     pub(crate) kills: Option<Duration>,
-    jobs: usize,
+    /// Jobs, unless `GOODJOB_MIXED_JOBS` says otherwise.
+    pub(crate) load: usize,
 }
 
 impl Mix {
@@ -51,24 +58,20 @@ impl Mix {
         let longest = Duration::from_millis(3);
         Self {
             schema: Schema::GEM,
+            migrated: false,
             ours: [ours; CAPSULES],
             rubies: rubies.to_vec(),
             longest,
             fails: 0,
             kills: None,
-            jobs: LOAD,
+            load: LOAD,
         }
     }
 
-    /// For mixes whose jobs last longer or are run often.
-    pub(crate) fn with_jobs(self, jobs: usize) -> Self {
-        Self { jobs, ..self }
-    }
-
-    /// How many jobs there are to be: `GOODJOB_MIXED_JOBS`, or what the mix says.
+    /// How many jobs there are to be.
     pub(crate) fn jobs(&self) -> usize {
         let given = std::env::var("GOODJOB_MIXED_JOBS").ok();
-        given.map_or(self.jobs, |jobs| jobs.parse().expect("GOODJOB_MIXED_JOBS is a number"))
+        given.map_or(self.load, |jobs| jobs.parse().expect("GOODJOB_MIXED_JOBS is a number"))
     }
 }
 
@@ -196,6 +199,11 @@ pub(crate) async fn run(name: &str, mix: &Mix) -> Report {
     let jobs = mix.jobs();
     let database = Database::with_schema(mix.schema).await;
     let pool = database.pool().await;
+    if mix.migrated {
+        let store = database.store().await;
+        store.migrate(Indexes::All).await.unwrap();
+        store.close().await;
+    }
     let judge = Judge::new(jobs as u64);
     let mut capsules = Vec::new();
     for number in 0..CAPSULES {
@@ -213,8 +221,8 @@ pub(crate) async fn run(name: &str, mix: &Mix) -> Report {
 
     let begun = Instant::now();
     let job = || NewJob::of_class(CLASS, Arguments::default(), Options::new()).unwrap();
-    for batch in 0..jobs.div_ceil(500) {
-        let batch = (batch * 500..jobs).take(500).map(|_| job());
+    for batch in 0..jobs.div_ceil(BATCH) {
+        let batch = (batch * BATCH..jobs).take(BATCH).map(|_| job());
         capsules[0].adapter().enqueue_all(batch).await.unwrap();
     }
     let mut kills = Vec::new();

@@ -4,9 +4,7 @@
 use goodjob_core::{Due, ErrorEvent, JobState, NewJob, Registry, Timestamp};
 use goodjob_postgres::jobs::{Acted, Action, Filter};
 use goodjob_postgres::{EnqueueIn, LockStrategy, PgStore};
-use goodjob_testkit::conformance::{
-    self, Trial, claim, clean_up, insert, notice, process, settle,
-};
+use goodjob_testkit::conformance::{self, Trial, claim, clean_up, insert, notice, process, settle};
 use goodjob_testkit::{Database, Harness, Schema};
 
 use crate::conformance::Postgres;
