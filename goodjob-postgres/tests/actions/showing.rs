@@ -1,7 +1,6 @@
 //! Everything about one job.
 
 use goodjob_core::{ErrorEvent, JobId, JobState, Tick};
-use goodjob_testkit::Database;
 use serde_json::json;
 use uuid::Uuid;
 
@@ -9,7 +8,7 @@ use crate::plant::{DISCARDED, plant, plant_with};
 
 #[tokio::test]
 async fn a_job_is_shown_with_all_that_belongs_to_it() {
-    let database = Database::fresh().await;
+    let database = crate::database().await;
     let (store, pool) = (database.store().await, database.pool().await);
     let batch = Uuid::from_u128(7);
     let change = format!(
@@ -54,7 +53,7 @@ async fn a_job_is_shown_with_all_that_belongs_to_it() {
 
 #[tokio::test]
 async fn an_owner_is_shown_alive_or_dead() {
-    let database = Database::fresh().await;
+    let database = crate::database().await;
     let (store, pool) = (database.store().await, database.pool().await);
     for (beat, lock_type, alive) in [
         ("now()", "NULL", true),
@@ -79,7 +78,7 @@ async fn an_owner_is_shown_alive_or_dead() {
 
 #[tokio::test]
 async fn tables_without_the_column_of_the_lock_type_will_do() {
-    let database = Database::fresh().await;
+    let database = crate::database().await;
     let (store, pool) = (database.store().await, database.pool().await);
     let statement = goodjob_postgres::STATEMENTS.iter().find(|(name, _)| *name == "JOBS_SHOW");
     let kept = statement.unwrap().1.lines().filter(|line| !line.ends_with(" -- if lock_type"));
