@@ -1,6 +1,6 @@
 //! Everything about one job.
 
-use goodjob_core::{ErrorEvent, JobId, JobState};
+use goodjob_core::{ErrorEvent, JobId, JobState, Tick};
 use goodjob_testkit::Database;
 use serde_json::json;
 use uuid::Uuid;
@@ -34,9 +34,11 @@ async fn a_job_is_shown_with_all_that_belongs_to_it() {
     assert_eq!(shown.job.payload.get("arguments"), Some(&json!(["Ada"])));
     assert_eq!(shown.job.labels, ["a", "b"]);
     assert_eq!(shown.job.ties.concurrency_key.as_deref(), Some("one"));
-    assert_eq!(shown.cron_key.as_deref(), Some("nightly"));
-    assert_eq!(shown.cron_at, Some("2026-01-02T03:04:05Z".parse().unwrap()));
-    assert_eq!((shown.batch, shown.callback_of), (Some(batch), Some(batch)));
+    let tick =
+        Tick { key: "nightly".to_owned(), at: Some("2026-01-02T03:04:05Z".parse().unwrap()) };
+    assert_eq!(shown.job.ties.tick, Some(tick));
+    let batch = Some(batch.into());
+    assert_eq!((shown.job.ties.batch, shown.job.ties.batch_callback), (batch, batch));
     assert_eq!((shown.lock_type, &shown.owner, shown.locks.len()), (Some(2), &None, 0));
     let errors: Vec<_> = shown.executions.iter().map(|e| e.error.as_deref().unwrap()).collect();
     assert_eq!(errors, ["E: 1", "E: 2"]);
