@@ -32,8 +32,7 @@ impl Bare {
     /// When the database cannot be reached.
     pub async fn connect(store: &PgStore, queue: &str, class: &str) -> Result<Self, StoreError> {
         let connect = store.options().connect.clone();
-        let connect: PgConnectOptions =
-            connect.application_name("goodjob bench").options(BY_INDEX);
+        let connect: PgConnectOptions = connect.application_name("goodjob bench").options(BY_INDEX);
         Ok(Self {
             connection: PgConnection::connect_with(&connect).await.map_err(store_error)?,
             dialect: store.dialect(),

@@ -43,7 +43,18 @@ impl BenchRows {
     #[must_use]
     pub fn new(store: &PgStore, class: &str) -> Self {
         let earliest = Utc::now() - SKEW;
-        Self { store: store.clone(), since: first_id(earliest.timestamp_millis()), class: class.to_owned() }
+        Self {
+            store: store.clone(),
+            since: first_id(earliest.timestamp_millis()),
+            class: class.to_owned(),
+        }
+    }
+
+    /// The same rows, seen to through another store. A session reports what it looked at when it ends, or some
+    /// time later: what must not be counted with a measurement is done through a store that is closed before.
+    #[must_use]
+    pub fn through(&self, store: &PgStore) -> Self {
+        Self { store: store.clone(), ..self.clone() }
     }
 
     /// The class of rows that are in the way. No worker has it.
