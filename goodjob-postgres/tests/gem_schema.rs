@@ -17,6 +17,8 @@ mod faults;
 mod fence;
 #[path = "postgres/fleet.rs"]
 mod fleet;
+#[path = "postgres/floors.rs"]
+mod floors;
 #[path = "postgres/idle.rs"]
 mod idle;
 #[path = "postgres/locks.rs"]
