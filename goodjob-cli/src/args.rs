@@ -1,10 +1,17 @@
 //! The command line, as typed.
 
+#[cfg(feature = "demo")]
+mod bench;
 mod cleanup;
 mod enqueue;
 mod jobs;
 mod setting_flags;
 
+#[cfg(feature = "demo")]
+pub(crate) use bench::{
+    BacklogArgs, BacklogKind, BenchCommand, DrainArgs, EnqueueArgs as BenchEnqueueArgs,
+    LatencyArgs, SustainedArgs, Work,
+};
 pub(crate) use cleanup::CleanupArgs;
 pub(crate) use enqueue::{ArgumentsJson, EnqueueArgs};
 pub(crate) use jobs::{Choice, JobsCommand, ListArgs};
@@ -82,6 +89,10 @@ pub(crate) enum Command {
     #[cfg(feature = "demo")]
     #[command(after_help = DEMO_HELP)]
     Demo(DemoArgs),
+    /// Measure how fast jobs are stored, found and done here
+    #[cfg(feature = "demo")]
+    #[command(subcommand, after_help = bench::HELP)]
+    Bench(BenchCommand),
     /// Try a job's handler without a database
     #[command(after_help = "Example: goodjob exec --class HelloJob --args '{\"name\": \"Ada\"}'")]
     Exec(ExecArgs),

@@ -1,5 +1,7 @@
 //! One file per command.
 
+#[cfg(feature = "demo")]
+mod bench;
 mod cleanup;
 mod completions;
 mod config;
@@ -10,6 +12,8 @@ mod enqueue;
 mod exec;
 mod jobs;
 mod migrate;
+#[cfg(feature = "demo")]
+mod place;
 mod start;
 mod status;
 mod workplace;
@@ -32,6 +36,8 @@ pub(crate) async fn run(
         Command::Migrate(args) => migrate::migrate(&args, workplace).await,
         #[cfg(feature = "demo")]
         Command::Demo(args) => demo::demo(&args, workplace).await,
+        #[cfg(feature = "demo")]
+        Command::Bench(command) => bench::bench(&command, workplace).await,
         Command::Doctor => doctor::doctor(workplace).await,
         Command::Enqueue(args) => enqueue::enqueue(&args, workplace).await,
         Command::Jobs(command) => jobs::jobs(command, workplace).await,

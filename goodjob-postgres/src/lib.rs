@@ -15,8 +15,10 @@
 //! | `dialect.rs`, `tables.rs` | the statements under other table names, lock keys and older columns |
 //! | `jobs.rs` | finds jobs by filter, shows them, and acts on them for a person |
 //! | `inspect.rs`, `status.rs`, `doctor.rs` | reads for tools |
+//! | `bench.rs` | raw SQL of the same work, and rows in its way, for `goodjob bench` |
 //! | `sql/` | every statement, one a file, with a comment that says why |
 
+pub mod bench;
 mod claim;
 mod cleanup;
 mod dialect;

@@ -81,4 +81,17 @@ statements! {
     MIGRATION_LOCK = "migration_lock";
     INVALID_INDEXES = "invalid_indexes";
     MIGRATION_UNLOCK = "migration_unlock";
+    BENCH_CLAIM = "bench_claim";
+    BENCH_FINISH = "bench_finish";
+    BENCH_DELETE = "bench_delete";
+    BENCH_INSERT = "bench_insert";
+    BENCH_INSERT_NOTIFY = "bench_insert_notify";
+    BENCH_INSERT_MANY = "bench_insert_many";
+    BENCH_ROWS = "bench_rows";
+    BENCH_CLEAR = "bench_clear";
+    BENCH_OWNED = "bench_owned";
+    BENCH_PAGES = "bench_pages";
+    BENCH_TRUNCATE = "bench_truncate";
+    BENCH_VACUUM = "bench_vacuum";
+    BENCH_CHECKPOINT = "bench_checkpoint";
 }

@@ -25,6 +25,8 @@ mod fence;
 mod finding;
 #[path = "postgres/fleet.rs"]
 mod fleet;
+#[path = "postgres/floors.rs"]
+mod floors;
 #[path = "postgres/idle.rs"]
 mod idle;
 #[path = "postgres/locks.rs"]

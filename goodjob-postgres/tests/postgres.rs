@@ -16,6 +16,8 @@ mod faults;
 mod fence;
 #[path = "postgres/fleet.rs"]
 mod fleet;
+#[path = "postgres/floors.rs"]
+mod floors;
 #[path = "postgres/growth.rs"]
 mod growth;
 #[path = "postgres/idle.rs"]

@@ -7,6 +7,8 @@
 -- cut may not be next: it is left for the next claim.
 -- `$9` are the jobs that this process has: if somebody takes it for dead and clears their owner, its own
 -- session finds their locks free, and would run them beside themselves.
+-- Where rows are looked up by id, other conditions are put so that no index fits them: for a plan that is made
+-- of an empty table each is as good as the key's, and the whole index of lanes was walked for every job.
 -- Rows without a queue are one lane, whatever their priority, and have no floor.
 , lane AS MATERIALIZED (
   SELECT n, queue_name, priority, COALESCE(at, '-infinity') AS at,
@@ -70,7 +72,7 @@
   SELECT c.id, j.before, true AS unowned
   FROM chosen c CROSS JOIN LATERAL (
     SELECT g.performed_at AS before FROM good_jobs g
-    WHERE g.id = c.id AND g.finished_at IS NULL AND g.locked_by_id IS NULL AND g.scheduled_at <= now()
+    WHERE g.id = c.id AND num_nulls(g.finished_at, g.locked_by_id) = 2 AND COALESCE(g.scheduled_at, 'infinity') <= now()
       AND $4::text[] IS NULL AND ($6::smallint = 1 OR current_setting('goodjob.session', true) = $7::text)
     FOR NO KEY UPDATE SKIP LOCKED) AS j
 ), rest AS (

@@ -65,6 +65,8 @@ impl Session {
 
     /// Ends what was claimed of a queue.
     async fn succeed(&mut self, queue: &str, statement: &str) -> i64 {
+        // Attempts that have lasted a tenth of a second, whose executions are looked for, on any machine.
+        self.run("SELECT pg_sleep(0.11)").await;
         let of_queue =
             format!("FROM good_jobs WHERE queue_name = '{queue}' AND locked_by_id = {ME}");
         let column = |of: &str| {
@@ -141,6 +143,17 @@ fn growth() -> usize {
 
 #[tokio::test]
 async fn a_job_costs_the_same_whatever_else_is_in_the_tables() {
+    // As autovacuum leaves tables that it has seen empty.
+    costs_the_same("VACUUM ANALYZE").await;
+}
+
+/// Where nothing is known of a table, each of its indexes seems as good as the key's.
+#[tokio::test]
+async fn a_job_costs_the_same_for_a_worker_that_was_started_on_tables_that_were_never_analyzed() {
+    costs_the_same("SELECT 1").await;
+}
+
+async fn costs_the_same(first: &str) {
     let database = crate::database().await;
     let pool = database.pool().await;
     let run = async |statement: String| {
@@ -148,9 +161,10 @@ async fn a_job_costs_the_same_whatever_else_is_in_the_tables() {
     };
     // ANALYZE would have the statements planned anew.
     run("ALTER TABLE good_jobs SET (autovacuum_enabled = false);
-         ALTER TABLE good_job_executions SET (autovacuum_enabled = false); VACUUM ANALYZE"
+         ALTER TABLE good_job_executions SET (autovacuum_enabled = false)"
         .to_owned())
     .await;
+    run(first.to_owned()).await;
     let mut session = Session::on(&database).await;
     // So many that the trees have as many levels as with a hundred times as many.
     run(rows("'future'", 20_000, "now() + interval '1 day' + n * interval '1 s'", false)).await;
@@ -193,7 +207,7 @@ async fn a_job_costs_the_same_whatever_else_is_in_the_tables() {
         assert!(small.1 > 5 * GROUP as i64, "{small:?} is about a group of {GROUP}");
         assert!(
             large.1 * 10 <= small.1 * 11,
-            "pages looked at grew by more than a tenth: {small:?} {large:?}"
+            "after {first:?}, pages looked at grew by more than a tenth: {small:?} {large:?}"
         );
     }
     session.0.close().await.unwrap();
@@ -229,8 +243,8 @@ async fn a_claim_from_its_floor_does_not_walk_over_what_was_taken_before() {
     session.succeed("long", "SETTLE_SUCCEEDED").await;
     let from_the_beginning = session.claim("long", None).await;
     assert!(
-        from_the_beginning > last * 3 / 2,
-        "{from_the_beginning} show that there was something to walk over"
+        from_the_beginning >= last + 100,
+        "{from_the_beginning} after {last} show that there was something to walk over"
     );
     old.rollback().await.unwrap();
     session.0.close().await.unwrap();
