@@ -15,6 +15,7 @@
 //! | `dialect.rs`, `tables.rs` | the statements under other table names, lock keys and older columns |
 //! | `jobs.rs` | finds jobs by filter, shows them, and acts on them for a person |
 //! | `inspect.rs`, `status.rs`, `doctor.rs` | reads for tools |
+//! | `roster.rs`, `recent.rs`, `queues.rs` | the processes and what ended lately; queue strings against the tables |
 //! | `sql/` | every statement, one a file, with a comment that says why |
 
 mod claim;
@@ -34,6 +35,9 @@ pub mod migrate;
 mod options;
 mod pauses;
 mod process;
+pub mod queues;
+mod recent;
+pub mod roster;
 mod rows;
 mod schema;
 mod sessions;
