@@ -109,7 +109,7 @@ fn durability(server: &ServerRow) -> Finding {
 }
 
 fn connections(server: &ServerRow, options: &PgOptions) -> Finding {
-    let needed = i64::from(options.connections());
+    let needed = i64::from(options.most_connections());
     let free = i64::from(server.max_connections) - server.connections;
     let found = format!("a worker uses up to {needed} connections, {free} are free");
     if free < needed {

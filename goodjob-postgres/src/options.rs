@@ -186,7 +186,7 @@ impl PgOptions {
     /// Connections that a worker uses at most, however many jobs it runs: its two sessions, the two that
     /// write outcomes, and [`pool_size`](Self::pool_size).
     #[must_use]
-    pub fn connections(&self) -> u32 {
+    pub fn most_connections(&self) -> u32 {
         SESSIONS + SETTLING_POOL_SIZE + self.pool_size
     }
 

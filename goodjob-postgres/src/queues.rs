@@ -132,7 +132,7 @@ impl PgStore {
             session.rollback().await?;
             let threads: usize = pools.iter().map(|pool| pool.max_threads.get()).sum();
             let connections = Connections {
-                needed: self.options().connections(),
+                needed: self.options().most_connections(),
                 needed_by_ruby: threads + 2,
                 free: i64::from(server.max_connections) - server.connections,
             };
