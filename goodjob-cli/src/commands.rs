@@ -8,8 +8,10 @@ mod demo;
 mod doctor;
 mod enqueue;
 mod exec;
+mod explain;
 mod jobs;
 mod migrate;
+mod queues;
 mod start;
 mod status;
 mod workplace;
@@ -18,7 +20,7 @@ pub(crate) use workplace::Workplace;
 
 use goodjob_core::Handlers;
 
-use crate::args::{Command, ConfigCommand};
+use crate::args::{Command, ConfigCommand, QueuesCommand};
 use crate::error::CliError;
 
 /// Does the command.
@@ -34,6 +36,8 @@ pub(crate) async fn run(
         Command::Demo(args) => demo::demo(&args, workplace).await,
         Command::Doctor => doctor::doctor(workplace).await,
         Command::Enqueue(args) => enqueue::enqueue(&args, workplace).await,
+        Command::Explain(args) => explain::explain(args.id, workplace).await,
+        Command::Queues(QueuesCommand::Explain(args)) => queues::explain(&args, workplace).await,
         Command::Jobs(command) => jobs::jobs(command, workplace).await,
         Command::CleanupPreservedJobs(args) => cleanup::cleanup(&args, workplace).await,
         Command::Status(args) => status::status(&args, workplace).await,
