@@ -4,6 +4,7 @@
 mod bench;
 mod cleanup;
 mod enqueue;
+mod explain;
 mod jobs;
 mod setting_flags;
 
@@ -14,6 +15,7 @@ pub(crate) use bench::{
 };
 pub(crate) use cleanup::CleanupArgs;
 pub(crate) use enqueue::{ArgumentsJson, EnqueueArgs};
+pub(crate) use explain::{ExplainArgs, QueuesCommand, QueuesExplainArgs};
 pub(crate) use jobs::{Choice, JobsCommand, ListArgs};
 pub(crate) use setting_flags::{GlobalSettings, WorkerSettings};
 
@@ -79,6 +81,12 @@ pub(crate) enum Command {
     /// Find jobs, and retry, discard, reschedule or delete them
     #[command(subcommand)]
     Jobs(JobsCommand),
+    /// Say why a job is not running
+    #[command(after_help = explain::HELP)]
+    Explain(ExplainArgs),
+    /// Look at queue strings
+    #[command(subcommand)]
+    Queues(QueuesCommand),
     /// Show queues, processes and jobs that nobody takes
     #[command(after_help = "Example, for a container's health check: goodjob status --check")]
     Status(StatusArgs),

@@ -10,10 +10,15 @@ mod demo;
 mod doctor;
 mod enqueue;
 mod exec;
+mod explain;
 mod jobs;
 mod migrate;
+<<<<<<< HEAD
 #[cfg(feature = "demo")]
 mod place;
+=======
+mod queues;
+>>>>>>> feat-explain
 mod start;
 mod status;
 mod workplace;
@@ -22,7 +27,7 @@ pub(crate) use workplace::Workplace;
 
 use goodjob_core::Handlers;
 
-use crate::args::{Command, ConfigCommand};
+use crate::args::{Command, ConfigCommand, QueuesCommand};
 use crate::error::CliError;
 
 /// Does the command.
@@ -40,6 +45,8 @@ pub(crate) async fn run(
         Command::Bench(command) => bench::bench(&command, workplace).await,
         Command::Doctor => doctor::doctor(workplace).await,
         Command::Enqueue(args) => enqueue::enqueue(&args, workplace).await,
+        Command::Explain(args) => explain::explain(args.id, workplace).await,
+        Command::Queues(QueuesCommand::Explain(args)) => queues::explain(&args, workplace).await,
         Command::Jobs(command) => jobs::jobs(command, workplace).await,
         Command::CleanupPreservedJobs(args) => cleanup::cleanup(&args, workplace).await,
         Command::Status(args) => status::status(&args, workplace).await,

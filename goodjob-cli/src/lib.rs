@@ -110,6 +110,8 @@ mod documents {
     mod promises {}
     #[doc = include_str!("../../docs/beside-ruby.md")]
     mod beside_ruby {}
+    #[doc = include_str!("../../docs/explain.md")]
+    mod explain {}
     #[doc = include_str!("../../docs/operations.md")]
     mod operations {}
 }

@@ -13,6 +13,7 @@ mod tests;
 
 pub(crate) use keys::{CONFIG_VARIABLE, Flag, KEYS, Key};
 pub(crate) use layers::SettingsFile;
+pub(crate) use nearest::nearest as nearest_name;
 
 pub(crate) use problem::{Place, Problem, Problems};
 

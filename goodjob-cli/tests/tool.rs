@@ -9,6 +9,8 @@ mod cleanup;
 mod command;
 #[path = "tool/database.rs"]
 mod database;
+#[path = "tool/explain.rs"]
+mod explain;
 #[path = "tool/jobs.rs"]
 mod jobs;
 #[path = "tool/settings.rs"]

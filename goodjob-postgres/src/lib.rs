@@ -15,7 +15,11 @@
 //! | `dialect.rs`, `tables.rs` | the statements under other table names, lock keys and older columns |
 //! | `jobs.rs` | finds jobs by filter, shows them, and acts on them for a person |
 //! | `inspect.rs`, `status.rs`, `doctor.rs` | reads for tools |
+<<<<<<< HEAD
 //! | `bench.rs` | raw SQL of the same work, and rows in its way, for `goodjob bench` |
+=======
+//! | `roster.rs`, `recent.rs`, `queues.rs` | the processes and what ended lately; queue strings against the tables |
+>>>>>>> feat-explain
 //! | `sql/` | every statement, one a file, with a comment that says why |
 
 pub mod bench;
@@ -36,6 +40,9 @@ pub mod migrate;
 mod options;
 mod pauses;
 mod process;
+pub mod queues;
+mod recent;
+pub mod roster;
 mod rows;
 mod schema;
 mod sessions;

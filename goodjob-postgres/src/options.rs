@@ -16,6 +16,8 @@ use crate::tables::{HashFunction, TableNames};
 const DEFAULT_POOL_SIZE: u32 = 4;
 /// Connections that write outcomes. Two, so that one group is written while the next one gathers.
 const SETTLING_POOL_SIZE: u32 = 2;
+/// Connections of a worker outside every pool: for locks, and for notices.
+const SESSIONS: u32 = 2;
 /// How the statements run that a worker repeats for ever: one plan for each, made once, since planning a
 /// claim takes longer than running it; always by the indexes and from the small side, which is the
 /// parameters or a handful of rows. What the planner knows about a queue is old by the time that it is
@@ -179,6 +181,13 @@ impl PgOptions {
             tables: TableNames::default(),
             hash_function: HashFunction::default(),
         }
+    }
+
+    /// Connections that a worker uses at most, however many jobs it runs: its two sessions, the two that
+    /// write outcomes, and [`pool_size`](Self::pool_size).
+    #[must_use]
+    pub fn most_connections(&self) -> u32 {
+        SESSIONS + SETTLING_POOL_SIZE + self.pool_size
     }
 
     /// Where it connects, without secrets: `user@host:port/database`.

@@ -94,4 +94,17 @@ statements! {
     BENCH_TRUNCATE = "bench_truncate";
     BENCH_VACUUM = "bench_vacuum";
     BENCH_CHECKPOINT = "bench_checkpoint";
+    EXPLAIN_BEGIN = "explain_begin";
+    EXPLAIN_SETTINGS = "explain_settings";
+    EXPLAIN_JOB = "explain_job";
+    EXPLAIN_ROW_LOCK = "explain_row_lock";
+    EXPLAIN_PAUSED = "claim_paused" "explain_paused";
+    EXPLAIN_HOLDERS = "explain_holders";
+    EXPLAIN_STARTS = "explain_starts";
+    AHEAD_ANY = "lanes_any" "explain_ahead";
+    AHEAD_ONLY = "lanes_only" "explain_ahead";
+    AHEAD_IN_ORDER = "explain_ahead_in_order";
+    ROSTER = "roster";
+    RECENT_RUNS = "recent_runs";
+    QUEUES_SEEN = "queues_seen";
 }

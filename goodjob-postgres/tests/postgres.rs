@@ -10,6 +10,8 @@ mod conformance;
 mod engine;
 #[path = "postgres/enqueue.rs"]
 mod enqueue;
+#[path = "postgres/explain.rs"]
+mod explain;
 #[path = "postgres/faults.rs"]
 mod faults;
 #[path = "postgres/fence.rs"]

@@ -2,12 +2,14 @@ use crate::command::goodjob;
 
 #[test]
 fn every_command_explains_itself_with_an_example() {
-    let commands: [&[&str]; 17] = [
+    let commands: [&[&str]; 19] = [
         &["start"],
         &["migrate"],
         &["doctor"],
         &["enqueue"],
         &["status"],
+        &["explain"],
+        &["queues", "explain"],
         &["jobs", "list"],
         &["jobs", "show"],
         &["jobs", "retry"],

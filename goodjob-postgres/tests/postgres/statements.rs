@@ -52,7 +52,7 @@ async fn plan_of(statement: &str, parameters: &str) -> String {
         STATEMENTS.iter().find(|(name, _)| *name == statement).map(|(_, text)| *text).unwrap();
     let prepare = format!("PREPARE s AS {text}");
     let mut connection = pool.acquire().await.unwrap();
-    if statement.contains("LANES") {
+    if ["LANES", "AHEAD", "EXPLAIN", "RECENT", "SEEN"].iter().any(|part| statement.contains(part)) {
         for (setting, value) in BY_INDEX {
             let set = format!("SET {setting} = '{value}'");
             sqlx::raw_sql(sqlx::AssertSqlSafe(set)).execute(&mut *connection).await.unwrap();
@@ -151,4 +151,31 @@ async fn a_settlement_goes_by_primary_keys() {
     assert_no_scan_of_a_table(&plan_of("SETTLE_SUCCEEDED", &succeeded).await);
     let open = format!("{id}, {id}, '{{2026-01-01}}', '{{1}}', {me}");
     assert_no_scan_of_a_table(&plan_of("EXECUTIONS_OPEN", &open).await);
+}
+
+/// Under the settings of an explanation a table is scanned only where no index leads to the rows.
+#[tokio::test]
+async fn an_explanation_reads_by_indexes() {
+    let place = format!("0, now(), {ME}, 0, false, 10000, '{{A}}', '{{}}', '{{}}', '{{}}'");
+    let mut statements = vec![
+        ("EXPLAIN_JOB", ME.to_owned()),
+        ("EXPLAIN_ROW_LOCK", ME.to_owned()),
+        ("EXPLAIN_HOLDERS", format!("{ME}, 'k', '{{a}}', 11")),
+        ("EXPLAIN_STARTS", format!("{ME}, 'k', '{{a}}', 'E', 10000, 11")),
+        ("RECENT_RUNS", "300, 10000".to_owned()),
+        ("QUEUES_SEEN", "500, 1001".to_owned()),
+    ];
+    if crate::SCHEMA == Schema::GEM {
+        statements.push(("AHEAD_IN_ORDER", format!("'{{q1}}', false, {place}, now()")));
+    } else {
+        statements.push(("AHEAD_ANY", format!("NULL, 4096, {place}")));
+        statements.push(("AHEAD_ONLY", format!("'{{q1}}', 4096, {place}")));
+    }
+    for (statement, parameters) in statements {
+        let plan = plan_of(statement, &parameters).await;
+        assert_no_scan_of_a_table(&plan);
+        // In the order of the index, so that the limit ends the reading.
+        let sorts = statement == "AHEAD_IN_ORDER" && plan.contains("Sort");
+        assert!(!sorts, "{statement}\n{plan}");
+    }
 }

@@ -84,7 +84,7 @@ fn owner(owner: &Owner) -> String {
     format!("process {}{host}{pid}: {what}", owner.id)
 }
 
-fn holder(lock: &LockHolder) -> String {
+pub(in crate::commands) fn holder(lock: &LockHolder) -> String {
     let verb = if lock.held { "held by" } else { "awaited by" };
     let pid = lock.pid.map(|pid| format!(" (pid {pid} of the server)")).unwrap_or_default();
     let name = lock.application.as_deref().filter(|name| !name.is_empty());
