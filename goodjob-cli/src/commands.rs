@@ -13,12 +13,9 @@ mod exec;
 mod explain;
 mod jobs;
 mod migrate;
-<<<<<<< HEAD
 #[cfg(feature = "demo")]
 mod place;
-=======
 mod queues;
->>>>>>> feat-explain
 mod start;
 mod status;
 mod workplace;

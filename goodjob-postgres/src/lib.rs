@@ -15,11 +15,8 @@
 //! | `dialect.rs`, `tables.rs` | the statements under other table names, lock keys and older columns |
 //! | `jobs.rs` | finds jobs by filter, shows them, and acts on them for a person |
 //! | `inspect.rs`, `status.rs`, `doctor.rs` | reads for tools |
-<<<<<<< HEAD
 //! | `bench.rs` | raw SQL of the same work, and rows in its way, for `goodjob bench` |
-=======
 //! | `roster.rs`, `recent.rs`, `queues.rs` | the processes and what ended lately; queue strings against the tables |
->>>>>>> feat-explain
 //! | `sql/` | every statement, one a file, with a comment that says why |
 
 pub mod bench;
