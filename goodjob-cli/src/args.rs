@@ -1,11 +1,13 @@
 //! The command line, as typed.
 
 mod cleanup;
+mod cron;
 mod enqueue;
 mod jobs;
 mod setting_flags;
 
 pub(crate) use cleanup::CleanupArgs;
+pub(crate) use cron::CronCommand;
 pub(crate) use enqueue::{ArgumentsJson, EnqueueArgs};
 pub(crate) use jobs::{Choice, JobsCommand, ListArgs};
 pub(crate) use setting_flags::{GlobalSettings, WorkerSettings};
@@ -72,6 +74,9 @@ pub(crate) enum Command {
     /// Find jobs, and retry, discard, reschedule or delete them
     #[command(subcommand)]
     Jobs(JobsCommand),
+    /// See the cron entries, switch them on and off, run one now
+    #[command(subcommand)]
+    Cron(CronCommand),
     /// Show queues, processes and jobs that nobody takes
     #[command(after_help = "Example, for a container's health check: goodjob status --check")]
     Status(StatusArgs),
@@ -138,7 +143,7 @@ pub(crate) struct DemoArgs {
 
 #[derive(Args)]
 pub(crate) struct StartArgs {
-    /// Run what is due, then exit
+    /// Run what is due, then exit; cron stays off
     #[arg(long)]
     pub(crate) once: bool,
     #[command(flatten)]

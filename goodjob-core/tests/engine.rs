@@ -1,6 +1,8 @@
 //! The running engine on the store in memory, in paused time: hours pass at once, and a loop that
 //! spins where it should sleep hangs its test.
 
+#[path = "engine/cron.rs"]
+mod cron;
 #[path = "engine/heart.rs"]
 mod heart;
 #[path = "engine/janitor.rs"]
