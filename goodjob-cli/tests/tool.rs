@@ -5,6 +5,8 @@
 mod cleanup;
 #[path = "tool/command.rs"]
 mod command;
+#[path = "tool/cron.rs"]
+mod cron;
 #[path = "tool/database.rs"]
 mod database;
 #[path = "tool/jobs.rs"]

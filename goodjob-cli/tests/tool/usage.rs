@@ -2,7 +2,7 @@ use crate::command::goodjob;
 
 #[test]
 fn every_command_explains_itself_with_an_example() {
-    let commands: [&[&str]; 17] = [
+    let commands: [&[&str]; 21] = [
         &["start"],
         &["migrate"],
         &["doctor"],
@@ -14,6 +14,10 @@ fn every_command_explains_itself_with_an_example() {
         &["jobs", "discard"],
         &["jobs", "reschedule"],
         &["jobs", "delete"],
+        &["cron", "list"],
+        &["cron", "enable"],
+        &["cron", "disable"],
+        &["cron", "run"],
         &["cleanup-preserved-jobs"],
         &["exec"],
         &["config", "show"],
