@@ -3,6 +3,7 @@
 #[cfg(feature = "demo")]
 mod bench;
 mod cleanup;
+mod cron;
 mod enqueue;
 mod explain;
 mod jobs;
@@ -14,6 +15,7 @@ pub(crate) use bench::{
     LatencyArgs, SustainedArgs, Work,
 };
 pub(crate) use cleanup::CleanupArgs;
+pub(crate) use cron::CronCommand;
 pub(crate) use enqueue::{ArgumentsJson, EnqueueArgs};
 pub(crate) use explain::{ExplainArgs, QueuesCommand, QueuesExplainArgs};
 pub(crate) use jobs::{Choice, JobsCommand, ListArgs};
@@ -87,6 +89,9 @@ pub(crate) enum Command {
     /// Look at queue strings
     #[command(subcommand)]
     Queues(QueuesCommand),
+    /// See the cron entries, switch them on and off, run one now
+    #[command(subcommand)]
+    Cron(CronCommand),
     /// Show queues, processes and jobs that nobody takes
     #[command(after_help = "Example, for a container's health check: goodjob status --check")]
     Status(StatusArgs),
@@ -157,7 +162,7 @@ pub(crate) struct DemoArgs {
 
 #[derive(Args)]
 pub(crate) struct StartArgs {
-    /// Run what is due, then exit
+    /// Run what is due, then exit; cron stays off
     #[arg(long)]
     pub(crate) once: bool,
     #[command(flatten)]

@@ -7,6 +7,8 @@ mod bench;
 mod cleanup;
 #[path = "tool/command.rs"]
 mod command;
+#[path = "tool/cron.rs"]
+mod cron;
 #[path = "tool/database.rs"]
 mod database;
 #[path = "tool/explain.rs"]

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
+use crate::cron::CronStore;
 use crate::notifier::Notifier;
 use crate::store::{MemoryStore, Store};
 
@@ -22,13 +23,21 @@ use crate::store::{MemoryStore, Store};
 pub struct Backend {
     store: Arc<dyn Store>,
     notifier: Arc<dyn Notifier>,
+    cron: Option<Arc<dyn CronStore>>,
 }
 
 impl Backend {
     /// A backend that stores jobs and brings notices of them.
     #[must_use]
     pub fn new(store: Arc<dyn Store>, notifier: Arc<dyn Notifier>) -> Self {
-        Self { store, notifier }
+        Self { store, notifier, cron: None }
+    }
+
+    /// With what cron needs. A capsule with cron entries does not start on a backend without it.
+    #[must_use]
+    pub fn with_cron(mut self, cron: Arc<dyn CronStore>) -> Self {
+        self.cron = Some(cron);
+        self
     }
 
     /// Where jobs are kept.
@@ -42,11 +51,17 @@ impl Backend {
     pub fn notifier(&self) -> &Arc<dyn Notifier> {
         &self.notifier
     }
+
+    /// What keeps the switches of cron entries, if it has that.
+    #[must_use]
+    pub fn cron(&self) -> Option<&Arc<dyn CronStore>> {
+        self.cron.as_ref()
+    }
 }
 
 impl From<Arc<MemoryStore>> for Backend {
     fn from(memory: Arc<MemoryStore>) -> Self {
-        Self::new(memory.clone(), memory)
+        Self::new(memory.clone(), memory.clone()).with_cron(memory)
     }
 }
 

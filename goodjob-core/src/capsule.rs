@@ -1,5 +1,5 @@
 //! Owns everything that runs in this process: one scheduler per pool, the listener, the settler,
-//! the janitor and the heartbeat. Starts and stops them in order.
+//! the janitor, cron and the heartbeat. Starts and stops them in order.
 
 mod ahead;
 mod attempt;
@@ -13,6 +13,7 @@ mod scheduler;
 mod settler;
 mod timetable;
 
+pub(crate) use pause::Pause;
 pub use scheduler::PoolState;
 
 use std::fmt;
@@ -28,6 +29,7 @@ use tokio_util::sync::CancellationToken;
 use crate::backend::Backend;
 use crate::clock::Clock;
 use crate::config::{Config, Shutdown};
+use crate::cron::Manager;
 use crate::ids::{JobId, ProcessId};
 use crate::job::Handlers;
 use crate::notifier::{Notifier, Signal};
@@ -71,6 +73,7 @@ struct PoolHandle {
 /// In the order in which they end.
 struct Tasks {
     listening: JoinSet<()>,
+    cron: JoinHandle<()>,
     janitor: JoinHandle<()>,
     schedulers: JoinSet<Vec<JobId>>,
     settler: Settler,
@@ -82,6 +85,9 @@ impl Tasks {
     /// Waits for `stop`, and then for all of them.
     async fn end(mut self, stop: CancellationToken) -> Drained {
         stop.cancelled().await;
+        if let Err(error) = self.cron.await {
+            tracing::error!(%error, "cron ended in a panic");
+        }
         if let Err(error) = self.janitor.await {
             tracing::error!(%error, "the janitor ended in a panic");
         }
@@ -134,6 +140,7 @@ impl Capsule {
         let reports: Vec<_> = states.iter().map(watch::Sender::subscribe).collect();
         let janitor = Janitor::new(config.cleanup, Arc::clone(&store), reports.clone());
         let clock = Clock::system();
+        let cron = Manager::new(config.cron.clone(), &backend, &clock)?;
         let heart = Heart::new(&config, &handlers, Arc::clone(&store), clock.clone(), reports);
         heart.beat().await?;
 
@@ -166,11 +173,12 @@ impl Capsule {
 
         let listening = listen(Arc::clone(backend.notifier()), pools.clone(), stop.clone());
         let janitor = tokio::spawn(janitor.run(stop.clone()));
+        let cron = tokio::spawn(cron.run(stop.clone()));
         let heart_stop = CancellationToken::new();
         let process = heart.id();
         let heart = tokio::spawn(heart.run(heart_stop.clone()));
         let backlog = settler.backlog();
-        let tasks = Tasks { listening, janitor, schedulers, settler, heart, heart_stop };
+        let tasks = Tasks { listening, cron, janitor, schedulers, settler, heart, heart_stop };
         let ended = tokio::spawn(tasks.end(stop.clone()));
         let ended = ended.map(Result::unwrap_or_default).boxed().shared();
         Ok(Self { inner: Arc::new(Inner { process, pools, stop, cut, backlog, ended }) })

@@ -4,6 +4,7 @@
 use std::num::NonZeroUsize;
 use std::time::Duration;
 
+use crate::cron::Cron;
 use crate::job::{Defaults, Preserve, Unhandled};
 use crate::queue::{Pool, Pools};
 use crate::store::Retention;
@@ -42,6 +43,8 @@ pub struct Config {
     pub preserve: Preserve,
     /// When kept jobs are deleted after all.
     pub cleanup: Cleanup,
+    /// Jobs that are enqueued at times. No entries, no cron.
+    pub cron: Cron,
     /// Time between heartbeats.
     pub heartbeat: Duration,
     /// How long a cancelled attempt may take to wind up before it is dropped.
@@ -61,6 +64,7 @@ impl Default for Config {
             unhandled: Unhandled::Discard,
             preserve: Preserve::Always,
             cleanup: Cleanup::default(),
+            cron: Cron::default(),
             heartbeat: DEFAULT_HEARTBEAT,
             cancel_grace: DEFAULT_CANCEL_GRACE,
             title: "goodjob".to_owned(),

@@ -18,7 +18,7 @@
 //! | `capsule/settler.rs` | the decision is written, in groups, and the lock released |
 //!
 //! Beside it stand `queue.rs` (which queues a pool takes), `capsule/timetable.rs` (future jobs),
-//! `capsule/heart.rs` (the heartbeat), `capsule/janitor.rs` (old jobs are deleted) and `store/memory.rs` (a store to test with and to read).
+//! `capsule/heart.rs` (the heartbeat), `capsule/janitor.rs` (old jobs are deleted), `cron.rs` (jobs at times) and `store/memory.rs` (a store to test with and to read).
 //! This crate knows no SQL and no HTTP; a backend implements [`Store`] and [`Notifier`].
 
 mod adapter;
@@ -26,6 +26,7 @@ mod backend;
 mod capsule;
 mod clock;
 mod config;
+mod cron;
 mod host;
 mod ids;
 mod job;
@@ -41,6 +42,9 @@ pub use config::{
     Cleanup, Config, DEFAULT_CANCEL_GRACE, DEFAULT_CLEANUP_INTERVAL, DEFAULT_CLEANUP_INTERVAL_JOBS,
     DEFAULT_HEARTBEAT, DEFAULT_MAX_CACHE, DEFAULT_MAX_INTERRUPTIONS, DEFAULT_MAX_THREADS,
     DEFAULT_POLL_INTERVAL, Shutdown,
+};
+pub use cron::{
+    Cron, CronEntry, CronError, CronStore, CronSwitches, Schedule, ScheduleError, Zone, ZoneError,
 };
 pub use host::HostIdentity;
 pub use ids::{BatchId, ExecutionId, JobId, ProcessId};

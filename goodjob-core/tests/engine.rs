@@ -3,6 +3,8 @@
 
 #[path = "engine/ahead.rs"]
 mod ahead;
+#[path = "engine/cron.rs"]
+mod cron;
 #[path = "engine/heart.rs"]
 mod heart;
 #[path = "engine/janitor.rs"]

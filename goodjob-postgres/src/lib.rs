@@ -6,6 +6,7 @@
 //! | `store.rs` | [`PgStore`], each method one call into a file below; `store/connect.rs` is how it comes to be |
 //! | `claim.rs`, `settle.rs` | the two statements around a job's body |
 //! | `pauses.rs` | what a claim need not look for |
+//! | `cron.rs` | which entries of cron are switched on or off, and their last ticks |
 //! | `cleanup.rs` | deletes finished jobs that are old enough |
 //! | `sessions.rs` | the two sessions that hold locks, on a thread of their own |
 //! | `sessions/lock.rs` | **L**: claims, holds every job's advisory lock, takes them again when it dies |
@@ -22,6 +23,7 @@
 pub mod bench;
 mod claim;
 mod cleanup;
+mod cron;
 mod dialect;
 pub mod doctor;
 mod enqueue;

@@ -47,6 +47,9 @@ statements! {
     FLEET = "fleet";
     PAUSED = "claim_paused" "paused";
     PAUSES = "pauses";
+    CRON_SWITCHES = "cron_switches";
+    CRON_SWITCH = "cron_switch";
+    CRON_LAST_TICKS = "cron_last_ticks";
     FREE_GHOSTS = "free_ghosts";
     LEAVE = "leave";
     JOB = "job";

@@ -190,7 +190,7 @@ impl PgStore {
 impl From<&PgStore> for Backend {
     fn from(store: &PgStore) -> Self {
         let store = Arc::new(store.clone());
-        Self::new(store.clone(), store)
+        Self::new(store.clone(), store.clone()).with_cron(store)
     }
 }
 

@@ -13,6 +13,8 @@ mod busy;
 mod cleanup;
 #[path = "postgres/conformance.rs"]
 mod conformance;
+#[path = "postgres/cron.rs"]
+mod cron;
 #[path = "postgres/engine.rs"]
 mod engine;
 #[path = "postgres/enqueue.rs"]

@@ -6,6 +6,8 @@ use goodjob_testkit::{Database, Schema};
 
 #[path = "postgres/conformance.rs"]
 mod conformance;
+#[path = "postgres/cron.rs"]
+mod cron;
 #[path = "postgres/engine.rs"]
 mod engine;
 #[path = "postgres/enqueue.rs"]

@@ -9,7 +9,7 @@ use super::jobs::words::harmless;
 use crate::args::{QueuesExplainArgs, WorkerSettings};
 use crate::error::CliError;
 use crate::output::table;
-use crate::settings::nearest_name;
+use crate::settings::nearest;
 
 pub(super) async fn explain(
     args: &QueuesExplainArgs,
@@ -73,7 +73,7 @@ fn findings(plan: &QueuePlan) -> Vec<String> {
         format!("nobody takes {}; {now}", name(queue.as_deref()))
     });
     let known = || plan.queues.iter().filter_map(|seen| seen.queue.as_deref());
-    let unseen = plan.unseen.iter().map(|name| match nearest_name(name, known(), 2) {
+    let unseen = plan.unseen.iter().map(|name| match nearest(name, known(), 2) {
         Some(near) => format!("no job is on {name}; did you mean {near}?"),
         None => format!("no job is on {name}"),
     });

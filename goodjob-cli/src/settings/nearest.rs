@@ -46,7 +46,7 @@ fn about_variable(name: &str) -> Option<String> {
     }
 }
 
-/// The name with the fewest slips of a letter, if there are at most `slips`.
+/// The name with the fewest slips of a letter, if there are at most `slips`, and no more than half of it is.
 pub(crate) fn nearest<'a>(
     name: &str,
     names: impl Iterator<Item = &'a str>,

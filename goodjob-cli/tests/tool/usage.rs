@@ -2,7 +2,7 @@ use crate::command::goodjob;
 
 #[test]
 fn every_command_explains_itself_with_an_example() {
-    let commands: [&[&str]; 19] = [
+    let commands: &[&[&str]] = &[
         &["start"],
         &["migrate"],
         &["doctor"],
@@ -16,6 +16,10 @@ fn every_command_explains_itself_with_an_example() {
         &["jobs", "discard"],
         &["jobs", "reschedule"],
         &["jobs", "delete"],
+        &["cron", "list"],
+        &["cron", "enable"],
+        &["cron", "disable"],
+        &["cron", "run"],
         &["cleanup-preserved-jobs"],
         &["exec"],
         &["config", "show"],
@@ -24,7 +28,7 @@ fn every_command_explains_itself_with_an_example() {
         &["man"],
     ];
     let overview = goodjob(["--help"]).run().with(0).out;
-    for command in commands {
+    for &command in commands {
         assert!(overview.contains(&format!("  {}", command[0])), "{command:?} in {overview}");
         let help = match command {
             [one] => goodjob([one, "--help"]).run(),

@@ -48,6 +48,7 @@ impl Heart {
             classes: handlers.classes(),
             retry_on_unhandled_error: config.unhandled == Unhandled::RetryAtOnce,
             preserve: config.preserve,
+            cron_enabled: !config.cron.entries.is_empty(),
             pools: reports.collect(),
             ..ProcessRecord::new(config.title.clone())
         };

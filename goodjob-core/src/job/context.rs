@@ -6,6 +6,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use super::ties::Tick;
 use crate::clock::Timestamp;
 use crate::ids::{ExecutionId, JobId};
 use crate::store::Claim;
@@ -60,6 +61,12 @@ impl BareContext {
 }
 
 impl<S> Context<S> {
+    /// The tick of cron that the job was enqueued for.
+    #[must_use]
+    pub fn tick(&self) -> Option<&Tick> {
+        self.bare.claim.job.ties.tick.as_ref()
+    }
+
     /// The state that the application's registry was made with.
     #[must_use]
     pub fn state(&self) -> &S {

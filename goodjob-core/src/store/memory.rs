@@ -1,5 +1,7 @@
 //! A store in memory: for tests, for trying things out, and to be read by who writes another store.
 
+mod cron;
+
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -15,6 +17,7 @@ use super::{
     Wanted,
 };
 use crate::clock::{Clock, Timestamp};
+use crate::cron::CronSwitches;
 use crate::ids::{ExecutionId, JobId, ProcessId};
 use crate::job::{Due, NewJob, Payload};
 use crate::notifier::{Notice, Notifier, Signal};
@@ -42,6 +45,7 @@ struct Rows {
     jobs: BTreeMap<JobId, JobRecord>,
     executions: HashMap<JobId, Vec<ExecutionRecord>>,
     processes: HashMap<ProcessId, Timestamp>,
+    cron: CronSwitches,
 }
 
 impl MemoryStore {
