@@ -5,6 +5,8 @@
 //! | `enqueue.rs` | stores jobs, on its own connection or in the caller's transaction |
 //! | `store.rs` | [`PgStore`], each method one call into a file below; `store/connect.rs` is how it comes to be |
 //! | `claim.rs`, `settle.rs` | the two statements around a job's body |
+//! | `complete.rs` | a job writes its success in a transaction of its own |
+//! | `notes.rs` | what jobs say about themselves |
 //! | `pauses.rs` | what a claim need not look for |
 //! | `cleanup.rs` | deletes finished jobs that are old enough |
 //! | `sessions.rs` | the two sessions that hold locks, on a thread of their own |
@@ -19,6 +21,7 @@
 
 mod claim;
 mod cleanup;
+mod complete;
 mod dialect;
 pub mod doctor;
 mod enqueue;
@@ -31,6 +34,7 @@ pub mod jobs;
 mod key;
 mod lanes;
 pub mod migrate;
+mod notes;
 mod options;
 mod pauses;
 mod process;
@@ -44,7 +48,8 @@ mod store;
 mod tables;
 mod upcoming;
 
-pub use enqueue::{EnqueueIn, enqueue_in};
+pub use complete::{CompleteError, CompleteIn};
+pub use enqueue::{EnqueueAllIn, EnqueueIn, enqueue_in};
 pub use error::ConnectError;
 pub use key::advisory_key;
 pub use options::{DequeueOrder, DequeueOrderError, LockStrategy, LockStrategyError, PgOptions};

@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::completion::Completion;
 use super::error::{JobError, JobResult};
-use super::policy::Policy;
+use super::policy::{Policy, Retry};
 use super::preserve::Preserve;
 use super::trace::Trace;
 use crate::adapter::Adapter;
@@ -87,16 +87,21 @@ impl BareContext {
         Self { facts: Arc::new(facts), cancelled }
     }
 
-    /// A context for trying out a handler: nothing stops it but the time limit of its policy, it has
-    /// nowhere to enqueue, and what it notes goes nowhere.
+    /// A context for trying out a handler: nothing stops it but its own time limit, it has nowhere to
+    /// enqueue, and what it notes goes nowhere.
     #[must_use]
-    pub fn for_trial(claim: Claim, policy: &Policy) -> Self {
+    pub fn for_trial(claim: Claim, limit: Option<Duration>, max_attempts: Option<u32>) -> Self {
+        let policy = limit.map_or_else(Policy::new, |limit| Policy::new().timeout(limit));
+        let policy = match max_attempts {
+            Some(attempts) => policy.retry_on_any(Retry::attempts(attempts)),
+            None => policy,
+        };
         let scene = Scene {
             adapter: Adapter::new(Backend::none()),
             stopping: CancellationToken::new(),
             preserve: Preserve::Always,
         };
-        Self::new(claim, policy, &scene, CancellationToken::new())
+        Self::new(claim, &policy, &scene, CancellationToken::new())
     }
 
     pub(crate) fn claim(&self) -> &Claim {
@@ -296,7 +301,8 @@ impl<S> Context<S> {
     #[must_use]
     pub fn success(&self) -> Settlement {
         let Facts { preserve, claim, begun, .. } = &*self.bare.facts;
-        let keep = preserve.keeps(&claim.job, None);
+        // A row of cron is always kept.
+        let keep = claim.job.ties.tick.is_some() || preserve.keeps(&claim.job, None);
         Settlement { job: Fate::Succeed, keep, duration: begun.elapsed() }
     }
 
