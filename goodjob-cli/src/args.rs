@@ -183,6 +183,16 @@ pub(crate) struct MigrateArgs {
     /// Make all of the gem's indexes, which its dashboard uses; by default only what workers need
     #[arg(long)]
     pub(crate) gem_indexes: bool,
+    /// Make a table that not everybody needs, besides; may be repeated
+    #[arg(long, value_enum, value_name = "TABLE")]
+    pub(crate) with: Vec<OptIn>,
+}
+
+/// A table that is made by name only.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum OptIn {
+    /// goodjob_notes: progress and results that jobs say of themselves, for `goodjob jobs show`
+    Notes,
 }
 
 #[derive(Args)]

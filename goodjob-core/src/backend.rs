@@ -1,11 +1,16 @@
 //! A backend: everything that enqueueing and running ask of the place where jobs are kept.
 
+mod nothing;
+
 use std::fmt;
 use std::sync::Arc;
 
 use crate::cron::CronStore;
+use crate::notes::Notes;
 use crate::notifier::Notifier;
 use crate::store::{MemoryStore, Store};
+use crate::trouble::Troubles;
+use nothing::Nothing;
 
 /// The parts of a backend. Cheap to clone; clones share everything.
 ///
@@ -24,13 +29,15 @@ pub struct Backend {
     store: Arc<dyn Store>,
     notifier: Arc<dyn Notifier>,
     cron: Option<Arc<dyn CronStore>>,
+    notes: Option<Arc<dyn Notes>>,
+    troubles: Troubles,
 }
 
 impl Backend {
     /// A backend that stores jobs and brings notices of them.
     #[must_use]
     pub fn new(store: Arc<dyn Store>, notifier: Arc<dyn Notifier>) -> Self {
-        Self { store, notifier, cron: None }
+        Self { store, notifier, cron: None, notes: None, troubles: Troubles::default() }
     }
 
     /// With what cron needs. A capsule with cron entries does not start on a backend without it.
@@ -38,6 +45,37 @@ impl Backend {
     pub fn with_cron(mut self, cron: Arc<dyn CronStore>) -> Self {
         self.cron = Some(cron);
         self
+    }
+
+    /// One that has no jobs and takes none.
+    pub(crate) fn none() -> Self {
+        Self::new(Arc::new(Nothing), Arc::new(Nothing))
+    }
+
+    /// Adds what keeps notes.
+    #[must_use]
+    pub fn with_notes(mut self, notes: Arc<dyn Notes>) -> Self {
+        self.notes = Some(notes);
+        self
+    }
+
+    /// Reports to where the backend itself reports.
+    #[must_use]
+    pub fn with_troubles(mut self, troubles: Troubles) -> Self {
+        self.troubles = troubles;
+        self
+    }
+
+    /// What keeps notes, if anything does.
+    #[must_use]
+    pub fn notes(&self) -> Option<&Arc<dyn Notes>> {
+        self.notes.as_ref()
+    }
+
+    /// Where troubles are reported.
+    #[must_use]
+    pub fn troubles(&self) -> &Troubles {
+        &self.troubles
     }
 
     /// Where jobs are kept.
@@ -61,7 +99,7 @@ impl Backend {
 
 impl From<Arc<MemoryStore>> for Backend {
     fn from(memory: Arc<MemoryStore>) -> Self {
-        Self::new(memory.clone(), memory.clone()).with_cron(memory)
+        Self::new(memory.clone(), memory.clone()).with_cron(memory.clone()).with_notes(memory)
     }
 }
 

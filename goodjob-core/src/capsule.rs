@@ -5,7 +5,7 @@ mod ahead;
 mod attempt;
 mod heart;
 mod janitor;
-mod panics;
+pub(crate) mod panics;
 mod pause;
 mod performer;
 mod poller;
@@ -26,14 +26,16 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::{JoinHandle, JoinSet};
 use tokio_util::sync::CancellationToken;
 
+use crate::adapter::Adapter;
 use crate::backend::Backend;
 use crate::clock::Clock;
 use crate::config::{Config, Shutdown};
 use crate::cron::Manager;
 use crate::ids::{JobId, ProcessId};
-use crate::job::Handlers;
+use crate::job::{Handlers, Scene};
 use crate::notifier::{Notifier, Signal};
 use crate::store::{StoreError, Wanted};
+use crate::trouble::{Trouble, TroubleKind, Troubles};
 use heart::Heart;
 use janitor::Janitor;
 use performer::Performer;
@@ -51,6 +53,7 @@ pub struct Capsule {
 
 struct Inner {
     process: ProcessId,
+    adapter: Adapter,
     pools: Vec<PoolHandle>,
     /// No new work.
     stop: CancellationToken,
@@ -79,6 +82,7 @@ struct Tasks {
     settler: Settler,
     heart: JoinHandle<()>,
     heart_stop: CancellationToken,
+    troubles: Troubles,
 }
 
 impl Tasks {
@@ -86,16 +90,16 @@ impl Tasks {
     async fn end(mut self, stop: CancellationToken) -> Drained {
         stop.cancelled().await;
         if let Err(error) = self.cron.await {
-            tracing::error!(%error, "cron ended in a panic");
+            self.troubles.panicked("cron", error);
         }
         if let Err(error) = self.janitor.await {
-            tracing::error!(%error, "the janitor ended in a panic");
+            self.troubles.panicked("the janitor", error);
         }
         let mut cut_off = Vec::new();
         while let Some(ended) = self.schedulers.join_next().await {
             match ended {
                 Ok(jobs) => cut_off.extend(jobs),
-                Err(error) => tracing::error!(%error, "a scheduler ended in a panic"),
+                Err(error) => self.troubles.panicked("a scheduler", error),
             }
         }
         self.listening.shutdown().await;
@@ -103,10 +107,11 @@ impl Tasks {
         // Last, so that the process is known for as long as it holds a job.
         self.heart_stop.cancel();
         if let Err(error) = self.heart.await {
-            tracing::error!(%error, "the heartbeat ended in a panic");
+            self.troubles.panicked("the heartbeat", error);
         }
         if !cut_off.is_empty() {
-            tracing::warn!(jobs = ?cut_off, "these jobs were not waited for and are put back");
+            let what = format!("these jobs were not waited for and are put back: {cut_off:?}");
+            self.troubles.report(Trouble::new(TroubleKind::JobsCutOff, what));
         }
         Drained { cut_off }
     }
@@ -131,31 +136,39 @@ impl Capsule {
     ) -> Result<Self, StoreError> {
         let handlers = Arc::new(handlers.into());
         let backend = backend.into();
-        let store = Arc::clone(backend.store());
+        let (store, troubles) = (Arc::clone(backend.store()), backend.troubles().clone());
+        handlers.on_error().into_iter().for_each(|hook| troubles.tell(Arc::clone(hook)));
+        let adapter = Adapter::new(backend.clone()).with_hooks(handlers.enqueue_hooks().clone());
         let (stop, cut) = (CancellationToken::new(), CancellationToken::new());
         panics::keep_locations();
 
         let states: Vec<watch::Sender<PoolState>> =
             config.pools.iter().map(|_| watch::Sender::default()).collect();
         let reports: Vec<_> = states.iter().map(watch::Sender::subscribe).collect();
-        let janitor = Janitor::new(config.cleanup, Arc::clone(&store), reports.clone());
+        let janitor = Janitor::new(config.cleanup, &backend, reports.clone());
         let clock = Clock::system();
         let cron = Manager::new(config.cron.clone(), &backend, &clock)?;
-        let heart = Heart::new(&config, &handlers, Arc::clone(&store), clock.clone(), reports);
+        let heart = Heart::new(&config, &handlers, &backend, clock.clone(), reports);
         heart.beat().await?;
 
-        let settler = Settler::start(Arc::clone(&store), cut.clone(), config.slots());
+        let settler = Settler::start(&backend, cut.clone(), config.slots());
         let performer = Arc::new(Performer {
             handlers: Arc::clone(&handlers),
             max_interruptions: config.max_interruptions,
             defaults: config.defaults(),
             cancel_grace: config.cancel_grace,
-            stopping: stop.clone(),
+            scene: Scene {
+                adapter: adapter.clone(),
+                stopping: stop.clone(),
+                preserve: config.preserve,
+            },
+            troubles: troubles.clone(),
             cut: cut.clone(),
         });
         let common = Common {
             clock,
             store,
+            troubles: troubles.clone(),
             performer,
             settler: settler.handle(),
             max_cache: config.max_cache,
@@ -178,16 +191,23 @@ impl Capsule {
         let process = heart.id();
         let heart = tokio::spawn(heart.run(heart_stop.clone()));
         let backlog = settler.backlog();
-        let tasks = Tasks { listening, cron, janitor, schedulers, settler, heart, heart_stop };
+        let tasks =
+            Tasks { listening, cron, janitor, schedulers, settler, heart, heart_stop, troubles };
         let ended = tokio::spawn(tasks.end(stop.clone()));
         let ended = ended.map(Result::unwrap_or_default).boxed().shared();
-        Ok(Self { inner: Arc::new(Inner { process, pools, stop, cut, backlog, ended }) })
+        Ok(Self { inner: Arc::new(Inner { process, adapter, pools, stop, cut, backlog, ended }) })
     }
 
     /// The id of this process in the store.
     #[must_use]
     pub fn process(&self) -> ProcessId {
         self.inner.process
+    }
+
+    /// Enqueues into the store that this capsule works on, with the hooks of its registry.
+    #[must_use]
+    pub fn adapter(&self) -> &Adapter {
+        &self.inner.adapter
     }
 
     /// What each pool is doing, in the order of the configuration.

@@ -30,9 +30,11 @@ mod cron;
 mod host;
 mod ids;
 mod job;
+mod notes;
 mod notifier;
 mod queue;
 mod store;
+mod trouble;
 
 pub use adapter::{Adapter, Enqueue};
 pub use backend::Backend;
@@ -49,11 +51,13 @@ pub use cron::{
 pub use host::HostIdentity;
 pub use ids::{BatchId, ExecutionId, JobId, ProcessId};
 pub use job::{
-    Arguments, ArgumentsError, Backoff, BareContext, BoxError, Context, Decision, Defaults, Due,
-    EnqueueError, ErrorNote, Handler, Handlers, Job, JobError, JobResult, NewJob, Options,
-    Panicked, Payload, Perform, Policy, Preserve, Registry, Retry, Run, Running, Tick, Ties,
-    TimedOut, Unhandled, Verdict, ruby,
+    Arguments, ArgumentsError, Backoff, BareContext, Body, BoxError, Context, Decision, Defaults,
+    Due, EnqueueError, EnqueueHook, EnqueueHooks, ErrorNote, Handler, Handlers, Interrupted, Job,
+    JobError, JobResult, NewJob, NotCommitted, Options, Panicked, Payload, Perform, PerformHook,
+    PerformHooks, Policy, Preserve, Registry, Retry, Run, Running, Sink, Stop, Storing, Tick, Ties,
+    TimedOut, Trace, TraceHook, TraceIds, TraceParent, TraceParentError, Unhandled, Verdict, ruby,
 };
+pub use notes::{JobNotes, Note, Notes, Progress};
 pub use notifier::{CHANNEL, Notice, NoticeError, Notifier, Signal};
 pub use queue::{Pool, Pools, QueueSelector, QueueStringError};
 pub use store::{
@@ -61,3 +65,4 @@ pub use store::{
     JobRecord, JobState, LockState, MemoryStore, Outcome, PoolReport, ProcessRecord, Retention,
     Settled, Settlement, Store, StoreError, Token, Wanted, settle,
 };
+pub use trouble::{OnError, Trouble, TroubleKind, Troubles};

@@ -2,9 +2,12 @@
 
 use std::any::Any;
 use std::collections::HashSet;
+use std::marker::PhantomData;
 
+use async_trait::async_trait;
 use goodjob_core::{
-    Due, Enqueue, EnqueueError, Inserted, JobId, NewJob, Payload, StoreError, Timestamp,
+    Adapter, Due, Enqueue, EnqueueError, EnqueueHooks, Inserted, JobId, NewJob, Payload, Sink,
+    Store, StoreError, Timestamp, Troubles,
 };
 use serde_json::{Value, json};
 use sqlx::PgExecutor;
@@ -48,17 +51,93 @@ pub trait EnqueueIn {
 
 impl EnqueueIn for Enqueue<'_> {
     async fn enqueue_in<'c, E: PgExecutor<'c>>(self, executor: E) -> Result<JobId, EnqueueError> {
-        // An adapter over a store of another kind, or a wrapped one, knows no tables but the usual.
-        let store: &dyn Any = self.store();
-        let dialect = store.downcast_ref().map_or_else(Dialect::default, PgStore::dialect);
-        let job = self.into_job()?;
-        insert(executor, &dialect, std::slice::from_ref(&job)).await?;
+        let adapter = self.adapter().clone();
+        let dialect = dialect_of(adapter.store());
+        let mut job = self.into_job()?;
+        let mut sink = OnExecutor::new(executor, &dialect);
+        adapter.store_in(std::slice::from_mut(&mut job), &mut sink).await?;
         Ok(job.id)
     }
 }
 
+/// Enqueues many jobs on a connection or in a transaction of the caller's, with the hooks of the adapter.
+pub trait EnqueueAllIn {
+    /// Stores the jobs on `executor` in one statement, all or none. Their ids come back in the same order.
+    ///
+    /// # Errors
+    /// As [`EnqueueIn::enqueue_in`].
+    fn enqueue_all_in<'c, E: PgExecutor<'c>>(
+        &self,
+        executor: E,
+        jobs: impl IntoIterator<Item = NewJob> + Send,
+    ) -> impl Future<Output = Result<Vec<JobId>, EnqueueError>> + Send;
+}
+
+impl EnqueueAllIn for Adapter {
+    fn enqueue_all_in<'c, E: PgExecutor<'c>>(
+        &self,
+        executor: E,
+        jobs: impl IntoIterator<Item = NewJob> + Send,
+    ) -> impl Future<Output = Result<Vec<JobId>, EnqueueError>> + Send {
+        let mut jobs: Vec<NewJob> = jobs.into_iter().collect();
+        async move {
+            let dialect = dialect_of(self.store());
+            self.store_in(&mut jobs, &mut OnExecutor::new(executor, &dialect)).await?;
+            Ok(jobs.iter().map(|job| job.id).collect())
+        }
+    }
+}
+
+/// An adapter over a store of another kind, or a wrapped one, knows no tables but the usual.
+fn dialect_of(store: &dyn Store) -> Dialect {
+    let store: &dyn Any = store;
+    store.downcast_ref().map_or_else(Dialect::default, PgStore::dialect)
+}
+
+/// Where jobs go when all hooks have had their say.
+struct OnExecutor<'d, 'c, E> {
+    executor: Option<E>,
+    dialect: &'d Dialect,
+    stored: Vec<Inserted>,
+    connection: PhantomData<&'c ()>,
+}
+
+impl<'d, E> OnExecutor<'d, '_, E> {
+    fn new(executor: E, dialect: &'d Dialect) -> Self {
+        let (executor, stored) = (Some(executor), Vec::new());
+        Self { executor, dialect, stored, connection: PhantomData }
+    }
+}
+
+#[async_trait]
+impl<'c, E: PgExecutor<'c>> Sink for OnExecutor<'_, 'c, E> {
+    async fn store(&mut self, jobs: &[NewJob]) -> Result<(), EnqueueError> {
+        // An executor is used up by one statement, and no hook can go on twice.
+        if let Some(executor) = self.executor.take() {
+            self.stored = insert(executor, self.dialect, jobs).await?;
+        }
+        Ok(())
+    }
+}
+
+/// Stores jobs with the hooks of their classes.
+pub(crate) async fn insert_with_hooks<'c, E: PgExecutor<'c>>(
+    executor: E,
+    dialect: &Dialect,
+    jobs: &[NewJob],
+) -> Result<Vec<Inserted>, EnqueueError> {
+    if jobs.iter().all(|job| job.hooks.is_empty()) {
+        jobs.iter().try_for_each(NewJob::check)?;
+        return Ok(insert(executor, dialect, jobs).await?);
+    }
+    let (mut jobs, mut sink) = (jobs.to_vec(), OnExecutor::new(executor, dialect));
+    EnqueueHooks::new().store(&mut jobs, &Troubles::default(), &mut sink).await?;
+    Ok(sink.stored)
+}
+
 /// Stores many jobs on `executor` in one statement, in tables with the usual names; for others there is
-/// [`PgStore::enqueue_in`]. A job whose id is there already is left alone.
+/// [`PgStore::enqueue_in`]. A job whose id is there already is left alone. Knows the hooks of classes, and
+/// none of an adapter's: for those there is [`EnqueueAllIn`].
 ///
 /// # Errors
 /// When a job cannot be stored; then none is.
@@ -66,8 +145,7 @@ pub async fn enqueue_in<'c, E: PgExecutor<'c>>(
     executor: E,
     jobs: &[NewJob],
 ) -> Result<Vec<Inserted>, EnqueueError> {
-    jobs.iter().try_for_each(NewJob::check)?;
-    Ok(insert(executor, &Dialect::default(), jobs).await?)
+    insert_with_hooks(executor, &Dialect::default(), jobs).await
 }
 
 pub(crate) async fn insert<'c, E: PgExecutor<'c>>(

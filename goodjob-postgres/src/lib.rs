@@ -5,6 +5,8 @@
 //! | `enqueue.rs` | stores jobs, on its own connection or in the caller's transaction |
 //! | `store.rs` | [`PgStore`], each method one call into a file below; `store/connect.rs` is how it comes to be |
 //! | `claim.rs`, `settle.rs` | the two statements around a job's body |
+//! | `complete.rs` | a job writes its success in a transaction of its own |
+//! | `notes.rs` | what jobs say about themselves |
 //! | `pauses.rs` | what a claim need not look for |
 //! | `cron.rs` | which entries of cron are switched on or off, and their last ticks |
 //! | `cleanup.rs` | deletes finished jobs that are old enough |
@@ -23,6 +25,7 @@
 pub mod bench;
 mod claim;
 mod cleanup;
+mod complete;
 mod cron;
 mod dialect;
 pub mod doctor;
@@ -36,6 +39,7 @@ pub mod jobs;
 mod key;
 mod lanes;
 pub mod migrate;
+mod notes;
 mod options;
 mod pauses;
 mod process;
@@ -52,7 +56,8 @@ mod store;
 mod tables;
 mod upcoming;
 
-pub use enqueue::{EnqueueIn, enqueue_in};
+pub use complete::{CompleteError, CompleteIn};
+pub use enqueue::{EnqueueAllIn, EnqueueIn, enqueue_in};
 pub use error::ConnectError;
 pub use key::advisory_key;
 pub use options::{DequeueOrder, DequeueOrderError, LockStrategy, LockStrategyError, PgOptions};

@@ -26,6 +26,11 @@ statements! {
     SETTLE_SUCCEEDED = "settle_succeeded";
     SETTLE_UNKEPT = "settle_unkept";
     EXECUTIONS_OPEN = "executions_open";
+    COMPLETE = "complete";
+    COMPLETE_UNKEPT = "complete_unkept";
+    IS_COMPLETE = "is_complete";
+    NOTE = "note";
+    NOTES = "notes";
     RELEASE = "release";
     UNLOCK = "unlock";
     READOPT = "readopt";

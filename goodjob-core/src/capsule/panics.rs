@@ -31,13 +31,25 @@ pub(crate) fn keep_locations() {
     });
 }
 
+/// A panic of the present task that was caught in it.
+pub(crate) fn describe_here(payload: &(dyn Any + Send)) -> Panicked {
+    match task::try_id() {
+        Some(id) => describe(id, payload),
+        None => Panicked { message: message(payload), location: None },
+    }
+}
+
 /// The panic of the task `id`, from what its unwinding carried.
 pub(crate) fn describe(id: task::Id, payload: &(dyn Any + Send)) -> Panicked {
-    let message = payload
+    let message = message(payload);
+    let location = LOCATIONS.lock().unwrap_or_else(PoisonError::into_inner).remove(&id);
+    Panicked { message, location }
+}
+
+fn message(payload: &(dyn Any + Send)) -> String {
+    payload
         .downcast_ref::<&str>()
         .map(|text| (*text).to_owned())
         .or_else(|| payload.downcast_ref::<String>().cloned())
-        .unwrap_or_else(|| "panicked with a value that is no text".to_owned());
-    let location = LOCATIONS.lock().unwrap_or_else(PoisonError::into_inner).remove(&id);
-    Panicked { message, location }
+        .unwrap_or_else(|| "panicked with a value that is no text".to_owned())
 }

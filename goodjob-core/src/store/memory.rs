@@ -20,6 +20,7 @@ use crate::clock::{Clock, Timestamp};
 use crate::cron::CronSwitches;
 use crate::ids::{ExecutionId, JobId, ProcessId};
 use crate::job::{Due, NewJob, Payload};
+use crate::notes::{JobNotes, Note, Notes, Progress};
 use crate::notifier::{Notice, Notifier, Signal};
 
 /// A process that has not beaten for this long is dead, as in the gem.
@@ -46,6 +47,7 @@ struct Rows {
     executions: HashMap<JobId, Vec<ExecutionRecord>>,
     processes: HashMap<ProcessId, Timestamp>,
     cron: CronSwitches,
+    notes: HashMap<JobId, JobNotes>,
 }
 
 impl MemoryStore {
@@ -156,6 +158,7 @@ impl Rows {
     /// Deletes a job and its attempts; returns how many those were.
     fn delete(&mut self, job: JobId) -> usize {
         self.jobs.remove(&job);
+        self.notes.remove(&job);
         self.executions.remove(&job).map_or(0, |attempts| attempts.len())
     }
 
@@ -416,6 +419,33 @@ impl Store for MemoryStore {
         rows.free(|owner| owner == process.id);
         *self.me() = None;
         Ok(())
+    }
+}
+
+#[async_trait]
+impl Notes for MemoryStore {
+    async fn note(&self, token: &Token, note: &Note) -> Result<bool, StoreError> {
+        let now = self.shared.clock.now();
+        let mut rows = self.rows();
+        if rows.fenced(token).is_none() {
+            return Ok(false);
+        }
+        let notes = rows.notes.entry(token.job).or_insert_with(|| JobNotes {
+            progress: Progress::default(),
+            result: None,
+            attempt: token.executions_count,
+            noted_at: now,
+        });
+        match note {
+            Note::Progress(progress) => notes.progress = progress.clone(),
+            Note::Result(result) => notes.result = Some(result.clone()),
+        }
+        (notes.attempt, notes.noted_at) = (token.executions_count, now);
+        Ok(true)
+    }
+
+    async fn notes(&self, job: JobId) -> Result<Option<JobNotes>, StoreError> {
+        Ok(self.rows().notes.get(&job).cloned())
     }
 }
 
