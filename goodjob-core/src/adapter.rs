@@ -9,7 +9,7 @@ use crate::backend::Backend;
 use crate::clock::Timestamp;
 use crate::ids::JobId;
 use crate::job::{Due, EnqueueError, Job, NewJob};
-use crate::store::Store;
+use crate::store::{Inserted, Store};
 
 /// Enqueues jobs into a store. Cheap to clone.
 #[derive(Clone)]
@@ -41,20 +41,26 @@ impl Adapter {
         Enqueue { adapter: self, job: NewJob::new(&job) }
     }
 
-    /// Enqueues many jobs in one statement, all or none. Their ids come back in the same order.
+    /// Enqueues many jobs at once, all or none, and says of each what became of it, in the same order.
     ///
     /// # Errors
     /// When one of them cannot be stored, or the store does not take them.
     pub async fn enqueue_all(
         &self,
         jobs: impl IntoIterator<Item = NewJob>,
-    ) -> Result<Vec<JobId>, EnqueueError> {
+    ) -> Result<Vec<Inserted>, EnqueueError> {
         let jobs: Vec<NewJob> = jobs.into_iter().collect();
         jobs.iter().try_for_each(NewJob::check)?;
-        if !jobs.is_empty() {
-            self.backend.store().insert(&jobs).await?;
+        match jobs.is_empty() {
+            true => Ok(Vec::new()),
+            false => Ok(self.backend.store().insert(&jobs).await?),
         }
-        Ok(jobs.iter().map(|job| job.id).collect())
+    }
+
+    /// What it enqueues into.
+    #[must_use]
+    pub fn backend(&self) -> &Backend {
+        &self.backend
     }
 }
 
@@ -124,7 +130,7 @@ impl Enqueue<'_> {
         Ok(job)
     }
 
-    fn with(mut self, change: impl FnOnce(&mut NewJob)) -> Self {
+    pub(crate) fn with(mut self, change: impl FnOnce(&mut NewJob)) -> Self {
         if let Ok(job) = &mut self.job {
             change(job);
         }

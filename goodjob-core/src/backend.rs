@@ -3,6 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
+use crate::batch::{BatchStore, Callbacks};
 use crate::notifier::Notifier;
 use crate::store::{MemoryStore, Store};
 
@@ -22,13 +23,29 @@ use crate::store::{MemoryStore, Store};
 pub struct Backend {
     store: Arc<dyn Store>,
     notifier: Arc<dyn Notifier>,
+    batches: Option<Arc<dyn BatchStore>>,
+    callbacks: Callbacks,
 }
 
 impl Backend {
     /// A backend that stores jobs and brings notices of them.
     #[must_use]
     pub fn new(store: Arc<dyn Store>, notifier: Arc<dyn Notifier>) -> Self {
-        Self { store, notifier }
+        Self { store, notifier, batches: None, callbacks: Callbacks::default() }
+    }
+
+    /// Adds where batches are kept. A backend without knows none: a job of one runs like any other.
+    #[must_use]
+    pub fn with_batches(mut self, batches: Arc<dyn BatchStore>) -> Self {
+        self.batches = Some(batches);
+        self
+    }
+
+    /// Sets how callbacks of batches are made.
+    #[must_use]
+    pub fn with_callbacks(mut self, callbacks: Callbacks) -> Self {
+        self.callbacks = callbacks;
+        self
     }
 
     /// Where jobs are kept.
@@ -42,11 +59,23 @@ impl Backend {
     pub fn notifier(&self) -> &Arc<dyn Notifier> {
         &self.notifier
     }
+
+    /// Where batches are kept, if they are.
+    #[must_use]
+    pub fn batches(&self) -> Option<&Arc<dyn BatchStore>> {
+        self.batches.as_ref()
+    }
+
+    /// How callbacks of batches are made.
+    #[must_use]
+    pub fn callbacks(&self) -> &Callbacks {
+        &self.callbacks
+    }
 }
 
 impl From<Arc<MemoryStore>> for Backend {
     fn from(memory: Arc<MemoryStore>) -> Self {
-        Self::new(memory.clone(), memory)
+        Self::new(memory.clone(), memory.clone()).with_batches(memory)
     }
 }
 

@@ -6,9 +6,11 @@ use std::time::Duration;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use crate::adapter::Adapter;
+use crate::batch::StoredBatch;
 use crate::clock::Timestamp;
-use crate::ids::{ExecutionId, JobId};
-use crate::store::Claim;
+use crate::ids::{BatchId, ExecutionId, JobId};
+use crate::store::{Claim, StoreError};
 
 /// Handed to [`Perform::perform`](super::Perform::perform): the application's state and the facts
 /// of this attempt. Cheap to clone.
@@ -26,6 +28,7 @@ pub struct BareContext {
     max_attempts: Option<u32>,
     cancelled: CancellationToken,
     stopping: CancellationToken,
+    adapter: Option<Adapter>,
 }
 
 impl BareContext {
@@ -36,7 +39,8 @@ impl BareContext {
         cancelled: CancellationToken,
         stopping: CancellationToken,
     ) -> Self {
-        Self { claim: Arc::new(claim), deadline, max_attempts, cancelled, stopping }
+        let claim = Arc::new(claim);
+        Self { claim, deadline, max_attempts, cancelled, stopping, adapter: None }
     }
 
     /// A context for trying out a handler: nothing stops it but its own time limit.
@@ -50,6 +54,11 @@ impl BareContext {
             cancelled,
             stopping,
         )
+    }
+
+    /// Adds what the process enqueues by.
+    pub(crate) fn reaching(self, adapter: Adapter) -> Self {
+        Self { adapter: Some(adapter), ..self }
     }
 
     /// Adds the application's state.
@@ -125,6 +134,27 @@ impl<S> Context<S> {
     #[must_use]
     pub fn interrupted_attempts(&self) -> u32 {
         self.bare.claim.interruptions
+    }
+
+    /// The batch that waits for this job, or that it is a callback of.
+    #[must_use]
+    pub fn batch_id(&self) -> Option<BatchId> {
+        let ties = &self.bare.claim.job.ties;
+        ties.batch.or(ties.batch_callback)
+    }
+
+    /// The batch that waits for this job, or that it is a callback of, as it is stored now: to read its
+    /// properties, to add jobs to it, or for a callback to enqueue it again. `None` when there is none, or
+    /// its row is gone.
+    ///
+    /// # Errors
+    /// When the store cannot be asked, keeps no batches, or this is only a trial of the handler.
+    pub async fn batch(&self) -> Result<Option<StoredBatch>, StoreError> {
+        let Some(id) = self.batch_id() else { return Ok(None) };
+        match &self.bare.adapter {
+            Some(adapter) => adapter.batch(id).await,
+            None => Err(StoreError::Unfit("a trial of a handler has no store".to_owned())),
+        }
     }
 
     /// When the time limit of this attempt is reached.

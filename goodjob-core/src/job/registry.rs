@@ -9,8 +9,10 @@ use std::sync::Arc;
 use super::arguments::Arguments;
 use super::context::{BareContext, Context};
 use super::error::JobResult;
+use super::options::Options;
 use super::policy::Policy;
 use super::{JobError, Perform};
+use crate::adapter::Adapter;
 
 /// Collects jobs and the state that they share.
 ///
@@ -57,6 +59,7 @@ impl<S: Clone + Send + Sync + 'static> Registry<S> {
             })
         };
         self.handlers.add(J::CLASS, Handler { policy: J::policy(), run: Arc::new(run) });
+        self.handlers.defaults.insert(J::CLASS.to_owned(), J::defaults());
         self
     }
 
@@ -98,7 +101,11 @@ impl fmt::Debug for Handler {
 
 /// The jobs of a [`Registry`] by class, and those of other origin, such as commands.
 #[derive(Clone, Debug, Default)]
-pub struct Handlers(BTreeMap<String, Handler>);
+pub struct Handlers {
+    handlers: BTreeMap<String, Handler>,
+    /// What the types among them say about being enqueued.
+    defaults: BTreeMap<String, Options>,
+}
 
 impl Handlers {
     /// Adds a handler.
@@ -107,20 +114,36 @@ impl Handlers {
     /// If the class is there already: two handlers would fight over the same rows.
     pub fn add(&mut self, class: impl Into<String>, handler: Handler) {
         let class = class.into();
-        assert!(!self.0.contains_key(&class), "two jobs are registered for the class {class:?}");
-        self.0.insert(class, handler);
+        let is_new = !self.handlers.contains_key(&class);
+        assert!(is_new, "two jobs are registered for the class {class:?}");
+        self.handlers.insert(class, handler);
+    }
+
+    /// What the types among them say about being enqueued, by class.
+    pub(crate) fn defaults(&self) -> &BTreeMap<String, Options> {
+        &self.defaults
+    }
+
+    /// The same, whose attempts can reach what their process enqueues by.
+    pub(crate) fn reaching(mut self, adapter: &Adapter) -> Self {
+        for handler in self.handlers.values_mut() {
+            let (run, adapter) = (Arc::clone(&handler.run), adapter.clone());
+            handler.run =
+                Arc::new(move |arguments, cx| run(arguments, cx.reaching(adapter.clone())));
+        }
+        self
     }
 
     /// The handler of a class.
     #[must_use]
     pub fn get(&self, class: &str) -> Option<&Handler> {
-        self.0.get(class)
+        self.handlers.get(class)
     }
 
     /// The classes, sorted. A worker claims jobs of these only.
     #[must_use]
     pub fn classes(&self) -> Vec<String> {
-        self.0.keys().cloned().collect()
+        self.handlers.keys().cloned().collect()
     }
 }
 
