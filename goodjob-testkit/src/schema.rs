@@ -7,8 +7,8 @@ use sqlx::{AssertSqlSafe, PgPool};
 const GEM_V4_0: &str = include_str!("sql/gem_v4_0.sql");
 const TIMESTAMPTZ: &str = include_str!("sql/timestamptz.sql");
 
-/// goodjob's own index, which no Rails application has.
-const LANES: &str = "0003_lanes";
+/// goodjob's own indexes, which no Rails application has.
+const OURS: [&str; 2] = ["0003_lanes", "0004_open_batches"];
 
 /// Which tables and indexes a [`Database`](crate::Database) is given.
 ///
@@ -41,7 +41,7 @@ impl Schema {
     /// ledger of its migrations.
     pub const LEAN: Self = Self::of(Tables::Lean);
     /// What Rails makes for the gem v4.19: the same tables with all of the gem's indexes, without
-    /// goodjob's own one and without its ledger.
+    /// goodjob's own ones and without its ledger.
     pub const GEM: Self = Self::of(Tables::Gem);
     /// What Rails made for the gem v4.0.0: no `good_jobs.lock_type`, no
     /// `good_job_batches.jobs_finished_at`, fewer indexes (wire contract 16.2).
@@ -96,7 +96,7 @@ impl Schema {
     fn statements(&self) -> Vec<String> {
         let indexes = if self.tables == Tables::Lean { Indexes::Lean } else { Indexes::All };
         let steps = migrate::steps(indexes).into_iter();
-        let steps = steps.filter(|step| self.tables == Tables::Lean || step.name != LANES);
+        let steps = steps.filter(|step| self.tables == Tables::Lean || !OURS.contains(&step.name));
         let later = [(self.tables == Tables::GemV4_0, GEM_V4_0), (self.timestamptz, TIMESTAMPTZ)];
         let later = later.into_iter().filter(|(wanted, _)| *wanted);
         let later = later.map(|(_, sql)| Step { name: "", sql });

@@ -8,7 +8,7 @@ use super::record::{BatchRecord, BatchSpec};
 use crate::adapter::Adapter;
 use crate::clock::Timestamp;
 use crate::ids::BatchId;
-use crate::job::{EnqueueError, Job, NewJob};
+use crate::job::{EnqueueError, Job, NewJob, properties};
 use crate::store::Inserted;
 
 /// Jobs that are waited for together. It is filled, and then enqueued; what cannot be stored is told then.
@@ -177,13 +177,16 @@ impl Batch {
             return Err(problem);
         }
         check(&self.spec)?;
+        let mut spec = self.spec;
+        // Ruby reads properties of a batch that has none.
+        spec.properties.get_or_insert_with(properties::none);
         let mut jobs = self.jobs;
         for job in &mut jobs {
             job.ties.batch = Some(self.id);
             job.check()?;
         }
         let mut batch =
-            NewBatch { id: self.id, spec: self.spec, stage, jobs, callbacks: Vec::new() };
+            NewBatch { id: self.id, spec, stage, jobs, callbacks: Vec::new() };
         let callbacks = adapter.backend().callbacks().clone().and(self.known.into_classes());
         let record = batch.as_record(Timestamp::default());
         for event in BatchEvent::ALL {

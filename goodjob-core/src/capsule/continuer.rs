@@ -194,7 +194,6 @@ impl Teller {
         loop {
             let sweeping = sweeper.every.is_some() && !self.stop.is_cancelled();
             tokio::select! {
-                biased;
                 received = inbox.recv_many(&mut group, MAX_GROUP) => {
                     if received == 0 {
                         return;

@@ -19,6 +19,11 @@ const TAKEN: [&str; 7] = [
     "properties",
 ];
 
+/// No properties.
+pub(crate) fn none() -> Value {
+    Value::Object(Map::from_iter([(SYMBOL_KEYS.to_owned(), Value::Array(Vec::new()))]))
+}
+
 /// A value under a name, if it can be stored there.
 pub(crate) fn value(name: &str, value: &impl Serialize) -> Result<Value, ArgumentsError> {
     let path = format!("properties.{name}");

@@ -188,8 +188,10 @@ impl BatchStore for MemoryStore {
         let now = self.shared.clock.now();
         let mut rows = self.rows();
         let Some(batch) = rows.batches.get_mut(&id) else { return Ok(None) };
+        // What was discarded before the first time was told, and counts.
+        batch.discarded_at = batch.discarded_at.filter(|_| batch.enqueued_at.is_none());
+        (batch.jobs_finished_at, batch.finished_at) = (None, None);
         (batch.enqueued_at, batch.updated_at) = (Some(now), now);
-        (batch.discarded_at, batch.jobs_finished_at, batch.finished_at) = (None, None, None);
         let answers = self.put(&mut rows, jobs);
         self.go_on_with(&mut rows, id, false, callbacks)?;
         Ok(Some(answers))
