@@ -4,7 +4,8 @@ use std::any::Any;
 use std::collections::HashSet;
 
 use goodjob_core::{
-    Due, Enqueue, EnqueueError, Inserted, JobId, NewJob, Payload, StoreError, Timestamp,
+    Adapter, Bulk, Due, Enqueue, EnqueueError, Inserted, JobId, NewJob, Payload, Store, StoreError,
+    Timestamp,
 };
 use serde_json::{Value, json};
 use sqlx::PgExecutor;
@@ -48,13 +49,56 @@ pub trait EnqueueIn {
 
 impl EnqueueIn for Enqueue<'_> {
     async fn enqueue_in<'c, E: PgExecutor<'c>>(self, executor: E) -> Result<JobId, EnqueueError> {
-        // An adapter over a store of another kind, or a wrapped one, knows no tables but the usual.
-        let store: &dyn Any = self.store();
-        let dialect = store.downcast_ref().map_or_else(Dialect::default, PgStore::dialect);
+        let dialect = dialect_of(self.store());
         let job = self.into_job()?;
         insert(executor, &dialect, std::slice::from_ref(&job)).await?;
         Ok(job.id)
     }
+}
+
+/// Enqueues many jobs on a connection or in a transaction of the caller's, all or none.
+///
+/// ```no_run
+/// use goodjob_core::{Adapter, Bulk};
+/// use goodjob_postgres::EnqueueAllIn;
+/// async fn store(adapter: &Adapter, bulk: Bulk, pool: &sqlx::PgPool) -> Result<(), Box<dyn std::error::Error>> {
+///     let mut tx = pool.begin().await?;
+///     let stored = bulk.enqueue_all_in(adapter, &mut *tx).await?;
+///     tx.commit().await?;
+///     println!("{} jobs are new", stored.iter().filter(|job| job.is_new()).count());
+///     Ok(())
+/// }
+/// ```
+pub trait EnqueueAllIn {
+    /// Stores the jobs on `executor`, a pool, a connection or a transaction, in one statement. Says of each
+    /// what became of it, in order.
+    ///
+    /// # Errors
+    /// When a job cannot be stored; then none is. The caller's transaction is then aborted by Postgres if
+    /// the statement had reached it.
+    fn enqueue_all_in<'c, E: PgExecutor<'c>>(
+        self,
+        adapter: &Adapter,
+        executor: E,
+    ) -> impl Future<Output = Result<Vec<Inserted>, EnqueueError>> + Send;
+}
+
+impl EnqueueAllIn for Bulk {
+    async fn enqueue_all_in<'c, E: PgExecutor<'c>>(
+        self,
+        adapter: &Adapter,
+        executor: E,
+    ) -> Result<Vec<Inserted>, EnqueueError> {
+        let jobs = self.into_jobs();
+        jobs.iter().try_for_each(NewJob::check)?;
+        Ok(insert(executor, &dialect_of(&**adapter.backend().store()), &jobs).await?)
+    }
+}
+
+/// How a store's tables are spoken to. One of another kind, or a wrapped one, knows none but the usual.
+pub(crate) fn dialect_of(store: &dyn Store) -> Dialect {
+    let store: &dyn Any = store;
+    store.downcast_ref().map_or_else(Dialect::default, PgStore::dialect)
 }
 
 /// Stores many jobs on `executor` in one statement, in tables with the usual names; for others there is

@@ -6,6 +6,7 @@
 //! | `store.rs` | [`PgStore`], each method one call into a file below; `store/connect.rs` is how it comes to be |
 //! | `claim.rs`, `settle.rs` | the two statements around a job's body |
 //! | `pauses.rs` | what a claim need not look for |
+//! | `batches.rs` | stores batches and has them go on |
 //! | `cleanup.rs` | deletes finished jobs that are old enough |
 //! | `sessions.rs` | the two sessions that hold locks, on a thread of their own |
 //! | `sessions/lock.rs` | **L**: claims, holds every job's advisory lock, takes them again when it dies |
@@ -17,6 +18,7 @@
 //! | `inspect.rs`, `status.rs`, `doctor.rs` | reads for tools |
 //! | `sql/` | every statement, one a file, with a comment that says why |
 
+mod batches;
 mod claim;
 mod cleanup;
 mod dialect;
@@ -44,7 +46,8 @@ mod store;
 mod tables;
 mod upcoming;
 
-pub use enqueue::{EnqueueIn, enqueue_in};
+pub use batches::EnqueueBatchIn;
+pub use enqueue::{EnqueueAllIn, EnqueueIn, enqueue_in};
 pub use error::ConnectError;
 pub use key::advisory_key;
 pub use options::{DequeueOrder, DequeueOrderError, LockStrategy, LockStrategyError, PgOptions};

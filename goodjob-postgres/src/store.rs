@@ -21,6 +21,7 @@ use tokio::sync::{broadcast, mpsc, watch};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use crate::batches::Witnesses;
 use crate::dialect::{Columns, Dialect};
 use crate::error::store_error;
 use crate::herald::Herald;
@@ -58,6 +59,8 @@ struct Inner {
     hearing: watch::Sender<bool>,
     /// Whether there is an index to read lanes by.
     has_lanes: Arc<AtomicBool>,
+    /// Jobs by which batches are known not to be over.
+    witnesses: Witnesses,
     sessions: Mutex<Option<Arc<Sessions>>>,
 }
 
@@ -100,6 +103,10 @@ impl PgStore {
 
     pub(crate) fn dialect(&self) -> Dialect {
         self.inner.dialect.clone()
+    }
+
+    pub(crate) fn witnesses(&self) -> &Witnesses {
+        &self.inner.witnesses
     }
 
     /// An adapter that enqueues here.
@@ -190,7 +197,7 @@ impl PgStore {
 impl From<&PgStore> for Backend {
     fn from(store: &PgStore) -> Self {
         let store = Arc::new(store.clone());
-        Self::new(store.clone(), store)
+        Self::new(store.clone(), store.clone()).with_batches(store)
     }
 }
 
@@ -342,7 +349,7 @@ impl Drop for FirstBeat<'_> {
     }
 }
 
-async fn unbroken<T: Send + 'static>(
+pub(crate) async fn unbroken<T: Send + 'static>(
     work: impl Future<Output = Result<T, StoreError>> + Send + 'static,
 ) -> Result<T, StoreError> {
     tokio::spawn(work)

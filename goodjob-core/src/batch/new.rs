@@ -185,8 +185,7 @@ impl Batch {
             job.ties.batch = Some(self.id);
             job.check()?;
         }
-        let mut batch =
-            NewBatch { id: self.id, spec, stage, jobs, callbacks: Vec::new() };
+        let mut batch = NewBatch { id: self.id, spec, stage, jobs, callbacks: Vec::new() };
         let callbacks = adapter.backend().callbacks().clone().and(self.known.into_classes());
         let record = batch.as_record(Timestamp::default());
         for event in BatchEvent::ALL {
