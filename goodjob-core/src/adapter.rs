@@ -14,7 +14,7 @@ use crate::clock::Timestamp;
 use crate::ids::JobId;
 use crate::job::{Due, EnqueueError, EnqueueHook, EnqueueHooks, Job, NewJob, Sink};
 use crate::notes::Notes;
-use crate::store::Store;
+use crate::store::{Inserted, Store};
 use crate::trouble::Troubles;
 
 /// Enqueues jobs into a store. Cheap to clone.
@@ -83,17 +83,24 @@ impl Adapter {
         Enqueue { adapter: self, job: NewJob::new(&job) }
     }
 
-    /// Enqueues many jobs in one statement, all or none. Their ids come back in the same order.
+    /// Enqueues many jobs at once, all or none, and says of each what became of it, in the same order.
     ///
     /// # Errors
     /// When one of them cannot be stored, or the store does not take them.
     pub async fn enqueue_all(
         &self,
         jobs: impl IntoIterator<Item = NewJob>,
-    ) -> Result<Vec<JobId>, EnqueueError> {
+    ) -> Result<Vec<Inserted>, EnqueueError> {
         let mut jobs: Vec<NewJob> = jobs.into_iter().collect();
-        self.store_in(&mut jobs, &mut IntoStore(self.store())).await?;
-        Ok(jobs.iter().map(|job| job.id).collect())
+        let mut sink = IntoStore { store: self.store(), stored: Vec::new() };
+        self.store_in(&mut jobs, &mut sink).await?;
+        Ok(sink.stored)
+    }
+
+    /// What it enqueues into.
+    #[must_use]
+    pub fn backend(&self) -> &Backend {
+        &self.backend
     }
 
     /// Stores jobs in `sink` with all hooks around it: what every enqueue of this adapter does, and
@@ -126,12 +133,15 @@ impl Adapter {
 }
 
 /// The store's own way to store.
-struct IntoStore<'a>(&'a dyn Store);
+struct IntoStore<'a> {
+    store: &'a dyn Store,
+    stored: Vec<Inserted>,
+}
 
 #[async_trait]
 impl Sink for IntoStore<'_> {
     async fn store(&mut self, jobs: &[NewJob]) -> Result<(), EnqueueError> {
-        self.0.insert(jobs).await?;
+        self.stored = self.store.insert(jobs).await?;
         Ok(())
     }
 }
@@ -208,7 +218,7 @@ impl Enqueue<'_> {
         Ok(job)
     }
 
-    fn with(mut self, change: impl FnOnce(&mut NewJob)) -> Self {
+    pub(crate) fn with(mut self, change: impl FnOnce(&mut NewJob)) -> Self {
         if let Ok(job) = &mut self.job {
             change(job);
         }
@@ -225,7 +235,9 @@ impl<'a> IntoFuture for Enqueue<'a> {
             let adapter = self.adapter;
             let mut job = self.into_job()?;
             let jobs = std::slice::from_mut(&mut job);
-            adapter.store_in(jobs, &mut IntoStore(adapter.store())).await?;
+            adapter
+                .store_in(jobs, &mut IntoStore { store: adapter.store(), stored: Vec::new() })
+                .await?;
             Ok(job.id)
         })
     }

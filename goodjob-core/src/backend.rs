@@ -5,6 +5,7 @@ mod nothing;
 use std::fmt;
 use std::sync::Arc;
 
+use crate::batch::{BatchStore, Callbacks};
 use crate::cron::CronStore;
 use crate::notes::Notes;
 use crate::notifier::Notifier;
@@ -28,6 +29,8 @@ use nothing::Nothing;
 pub struct Backend {
     store: Arc<dyn Store>,
     notifier: Arc<dyn Notifier>,
+    batches: Option<Arc<dyn BatchStore>>,
+    callbacks: Callbacks,
     cron: Option<Arc<dyn CronStore>>,
     notes: Option<Arc<dyn Notes>>,
     troubles: Troubles,
@@ -37,7 +40,35 @@ impl Backend {
     /// A backend that stores jobs and brings notices of them.
     #[must_use]
     pub fn new(store: Arc<dyn Store>, notifier: Arc<dyn Notifier>) -> Self {
-        Self { store, notifier, cron: None, notes: None, troubles: Troubles::default() }
+        Self {
+            store,
+            notifier,
+            batches: None,
+            callbacks: Callbacks::default(),
+            cron: None,
+            notes: None,
+            troubles: Troubles::default(),
+        }
+    }
+
+    /// Adds where batches are kept. A backend without knows none: a job of one runs like any other.
+    #[must_use]
+    pub fn with_batches(mut self, batches: Arc<dyn BatchStore>) -> Self {
+        self.batches = Some(batches);
+        self
+    }
+
+    /// Sets how callbacks of batches are made.
+    #[must_use]
+    pub fn with_callbacks(mut self, callbacks: Callbacks) -> Self {
+        self.callbacks = callbacks;
+        self
+    }
+
+    /// The same with another store: one that follows what happens in it.
+    pub(crate) fn with_store(mut self, store: Arc<dyn Store>) -> Self {
+        self.store = store;
+        self
     }
 
     /// With what cron needs. A capsule with cron entries does not start on a backend without it.
@@ -90,6 +121,18 @@ impl Backend {
         &self.notifier
     }
 
+    /// Where batches are kept, if they are.
+    #[must_use]
+    pub fn batches(&self) -> Option<&Arc<dyn BatchStore>> {
+        self.batches.as_ref()
+    }
+
+    /// How callbacks of batches are made.
+    #[must_use]
+    pub fn callbacks(&self) -> &Callbacks {
+        &self.callbacks
+    }
+
     /// What keeps the switches of cron entries, if it has that.
     #[must_use]
     pub fn cron(&self) -> Option<&Arc<dyn CronStore>> {
@@ -99,7 +142,10 @@ impl Backend {
 
 impl From<Arc<MemoryStore>> for Backend {
     fn from(memory: Arc<MemoryStore>) -> Self {
-        Self::new(memory.clone(), memory.clone()).with_cron(memory.clone()).with_notes(memory)
+        Self::new(memory.clone(), memory.clone())
+            .with_batches(memory.clone())
+            .with_cron(memory.clone())
+            .with_notes(memory)
     }
 }
 

@@ -3,6 +3,7 @@
 
 mod ahead;
 mod attempt;
+mod continuer;
 mod heart;
 mod janitor;
 pub(crate) mod panics;
@@ -34,8 +35,9 @@ use crate::cron::Manager;
 use crate::ids::{JobId, ProcessId};
 use crate::job::{Handlers, Scene};
 use crate::notifier::{Notifier, Signal};
-use crate::store::{StoreError, Wanted};
+use crate::store::{Store, StoreError, Wanted};
 use crate::trouble::{Trouble, TroubleKind, Troubles};
+use continuer::{Continuer, Unheard};
 use heart::Heart;
 use janitor::Janitor;
 use performer::Performer;
@@ -60,6 +62,8 @@ struct Inner {
     /// No more waiting for running work.
     cut: CancellationToken,
     backlog: Backlog,
+    /// Batches that have to go on; `None` where none are kept.
+    unheard: Option<Unheard>,
     /// The end of the task that owns all others. That is a task of its own, and not a part of
     /// [`Capsule::shutdown`], so that it goes on when nobody waits for it.
     ended: Shared<BoxFuture<'static, Drained>>,
@@ -80,6 +84,7 @@ struct Tasks {
     janitor: JoinHandle<()>,
     schedulers: JoinSet<Vec<JobId>>,
     settler: Settler,
+    continuer: Option<Continuer>,
     heart: JoinHandle<()>,
     heart_stop: CancellationToken,
     troubles: Troubles,
@@ -104,6 +109,9 @@ impl Tasks {
         }
         self.listening.shutdown().await;
         self.settler.finish().await;
+        if let Some(continuer) = self.continuer {
+            continuer.finish().await;
+        }
         // Last, so that the process is known for as long as it holds a job.
         self.heart_stop.cancel();
         if let Err(error) = self.heart.await {
@@ -134,11 +142,14 @@ impl Capsule {
         handlers: impl Into<Handlers>,
         backend: impl Into<Backend>,
     ) -> Result<Self, StoreError> {
-        let handlers = Arc::new(handlers.into());
+        let handlers: Handlers = handlers.into();
         let backend = backend.into();
+        let callbacks = backend.callbacks().clone().and(handlers.defaults().clone());
+        let backend = backend.with_callbacks(callbacks);
         let (store, troubles) = (Arc::clone(backend.store()), backend.troubles().clone());
         handlers.on_error().into_iter().for_each(|hook| troubles.tell(Arc::clone(hook)));
         let adapter = Adapter::new(backend.clone()).with_hooks(handlers.enqueue_hooks().clone());
+        let handlers = Arc::new(handlers);
         let (stop, cut) = (CancellationToken::new(), CancellationToken::new());
         panics::keep_locations();
 
@@ -151,7 +162,9 @@ impl Capsule {
         let heart = Heart::new(&config, &handlers, &backend, clock.clone(), reports);
         heart.beat().await?;
 
-        let settler = Settler::start(&backend, cut.clone(), config.slots());
+        let (store, continuer, unheard) = follow(store, &backend, &config, &stop, &cut);
+        let followed = backend.clone().with_store(Arc::clone(&store));
+        let settler = Settler::start(&followed, cut.clone(), config.slots());
         let performer = Arc::new(Performer {
             handlers: Arc::clone(&handlers),
             max_interruptions: config.max_interruptions,
@@ -191,11 +204,21 @@ impl Capsule {
         let process = heart.id();
         let heart = tokio::spawn(heart.run(heart_stop.clone()));
         let backlog = settler.backlog();
-        let tasks =
-            Tasks { listening, cron, janitor, schedulers, settler, heart, heart_stop, troubles };
+        let tasks = Tasks {
+            listening,
+            cron,
+            janitor,
+            schedulers,
+            settler,
+            continuer,
+            heart,
+            heart_stop,
+            troubles,
+        };
         let ended = tokio::spawn(tasks.end(stop.clone()));
         let ended = ended.map(Result::unwrap_or_default).boxed().shared();
-        Ok(Self { inner: Arc::new(Inner { process, adapter, pools, stop, cut, backlog, ended }) })
+        let inner = Inner { process, adapter, pools, stop, cut, backlog, unheard, ended };
+        Ok(Self { inner: Arc::new(inner) })
     }
 
     /// The id of this process in the store.
@@ -241,8 +264,8 @@ impl Capsule {
     /// and all outcomes are written. Future jobs are not waited for. Ends with the capsule, too.
     pub async fn drained(&self) {
         loop {
-            // An outcome that is not written yet may make its job due again.
-            self.inner.backlog.written().await;
+            // An outcome that is not written yet may make its job due again, or a callback of its batch.
+            self.written().await;
             let performed = self.performed();
             for pool in &self.inner.pools {
                 let (answer, heard) = oneshot::channel();
@@ -250,7 +273,7 @@ impl Capsule {
                 let _ = pool.wake.send(Wake::Ask(answer));
                 let _ = heard.await;
             }
-            self.inner.backlog.written().await;
+            self.written().await;
             if self.performed() == performed && !self.is_busy() {
                 return;
             }
@@ -286,6 +309,14 @@ impl Capsule {
         self.inner.cut.cancel();
     }
 
+    /// Waits until all that has ended is written, with what follows from it.
+    async fn written(&self) {
+        self.inner.backlog.written().await;
+        if let Some(unheard) = &self.inner.unheard {
+            unheard.told().await;
+        }
+    }
+
     fn performed(&self) -> u64 {
         self.pools().iter().map(|pool| pool.succeeded + pool.errored).sum()
     }
@@ -299,6 +330,22 @@ impl fmt::Debug for Capsule {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Capsule").field("process", &self.inner.process).finish_non_exhaustive()
     }
+}
+
+/// The store by which jobs are claimed and settled, so that batches go on where there are some.
+fn follow(
+    store: Arc<dyn Store>,
+    backend: &Backend,
+    config: &Config,
+    stop: &CancellationToken,
+    cut: &CancellationToken,
+) -> (Arc<dyn Store>, Option<Continuer>, Option<Unheard>) {
+    let Some(batches) = backend.batches() else { return (store, None, None) };
+    let (batches, callbacks) = (Arc::clone(batches), backend.callbacks().clone());
+    let (stop, cut) = (stop.clone(), cut.clone());
+    let (store, continuer, unheard) =
+        Continuer::start(store, batches, callbacks, config.batch_sweep, stop, cut);
+    (store, Some(continuer), Some(unheard))
 }
 
 /// Hears notices until `stop`, and passes them on.

@@ -25,6 +25,9 @@ pub const DEFAULT_CANCEL_GRACE: Duration = Duration::from_secs(2);
 pub const DEFAULT_CLEANUP_INTERVAL_JOBS: u64 = 1_000;
 /// Time between clean-ups: 10 minutes, as in the gem.
 pub const DEFAULT_CLEANUP_INTERVAL: Duration = Duration::from_secs(10 * 60);
+/// Time between looks for batches whose continuation was lost with its process. One that is found twice
+/// goes on.
+pub const DEFAULT_BATCH_SWEEP: Duration = Duration::from_secs(15);
 
 /// How a [`Capsule`](crate::Capsule) runs.
 #[derive(Clone, Debug, PartialEq)]
@@ -45,6 +48,8 @@ pub struct Config {
     pub cleanup: Cleanup,
     /// Jobs that are enqueued at times. No entries, no cron.
     pub cron: Cron,
+    /// Time between looks for batches whose continuation was lost; `None` leaves them to other processes.
+    pub batch_sweep: Option<Duration>,
     /// Time between heartbeats.
     pub heartbeat: Duration,
     /// How long a cancelled attempt may take to wind up before it is dropped.
@@ -65,6 +70,7 @@ impl Default for Config {
             preserve: Preserve::Always,
             cleanup: Cleanup::default(),
             cron: Cron::default(),
+            batch_sweep: Some(DEFAULT_BATCH_SWEEP),
             heartbeat: DEFAULT_HEARTBEAT,
             cancel_grace: DEFAULT_CANCEL_GRACE,
             title: "goodjob".to_owned(),

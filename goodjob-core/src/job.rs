@@ -9,6 +9,7 @@ mod options;
 mod payload;
 mod policy;
 mod preserve;
+pub(crate) mod properties;
 mod registry;
 pub mod ruby;
 mod ties;

@@ -18,11 +18,15 @@
 //! | `capsule/settler.rs` | the decision is written, in groups, and the lock released |
 //!
 //! Beside it stand `queue.rs` (which queues a pool takes), `capsule/timetable.rs` (future jobs),
-//! `capsule/heart.rs` (the heartbeat), `capsule/janitor.rs` (old jobs are deleted), `cron.rs` (jobs at times) and `store/memory.rs` (a store to test with and to read).
+//! `capsule/heart.rs` (the heartbeat), `capsule/janitor.rs` (old jobs are deleted), `cron.rs` (jobs at times),
+//! `batch.rs` with `capsule/continuer.rs` (batches), `bulk.rs` (many jobs at once) and `store/memory.rs` (a
+//! store to test with and to read).
 //! This crate knows no SQL and no HTTP; a backend implements [`Store`] and [`Notifier`].
 
 mod adapter;
 mod backend;
+mod batch;
+mod bulk;
 mod capsule;
 mod clock;
 mod config;
@@ -38,12 +42,18 @@ mod trouble;
 
 pub use adapter::{Adapter, Enqueue};
 pub use backend::Backend;
+pub use batch::{
+    Batch, BatchCallback, BatchEnd, BatchEvent, BatchLook, BatchQuery, BatchRecord, BatchSpec,
+    BatchState, BatchStore, BatchSummary, Callbacks, DEFAULT_GLOBALID_APP, EnqueuedBatch, NewBatch,
+    Progress, RetriedBatch, Sight, StoredBatch, progress,
+};
+pub use bulk::Bulk;
 pub use capsule::{Capsule, Drained, PoolState};
 pub use clock::{Clock, Timestamp};
 pub use config::{
-    Cleanup, Config, DEFAULT_CANCEL_GRACE, DEFAULT_CLEANUP_INTERVAL, DEFAULT_CLEANUP_INTERVAL_JOBS,
-    DEFAULT_HEARTBEAT, DEFAULT_MAX_CACHE, DEFAULT_MAX_INTERRUPTIONS, DEFAULT_MAX_THREADS,
-    DEFAULT_POLL_INTERVAL, Shutdown,
+    Cleanup, Config, DEFAULT_BATCH_SWEEP, DEFAULT_CANCEL_GRACE, DEFAULT_CLEANUP_INTERVAL,
+    DEFAULT_CLEANUP_INTERVAL_JOBS, DEFAULT_HEARTBEAT, DEFAULT_MAX_CACHE, DEFAULT_MAX_INTERRUPTIONS,
+    DEFAULT_MAX_THREADS, DEFAULT_POLL_INTERVAL, Shutdown,
 };
 pub use cron::{
     Cron, CronEntry, CronError, CronStore, CronSwitches, Schedule, ScheduleError, Zone, ZoneError,

@@ -165,6 +165,22 @@ pub enum Inserted {
     AlreadyThere(JobId),
 }
 
+impl Inserted {
+    /// The job that was to be stored.
+    #[must_use]
+    pub fn id(self) -> JobId {
+        match self {
+            Self::New(id) | Self::AlreadyThere(id) => id,
+        }
+    }
+
+    /// Whether it is stored now, and was not before.
+    #[must_use]
+    pub fn is_new(self) -> bool {
+        matches!(self, Self::New(_))
+    }
+}
+
 /// What became of an outcome that was to be written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Settled {

@@ -34,11 +34,13 @@ pub(crate) struct Dialect {
 pub(crate) struct Columns {
     /// `good_jobs.lock_type`, since the gem's 4.15.
     pub(crate) lock_type: bool,
+    /// `good_job_batches.jobs_finished_at`, since the gem's 4.3.
+    pub(crate) jobs_finished_at: bool,
 }
 
 impl Default for Columns {
     fn default() -> Self {
-        Self { lock_type: true }
+        Self { lock_type: true, jobs_finished_at: true }
     }
 }
 
@@ -54,6 +56,7 @@ impl Dialect {
         }
         let words = |word: &str| match word {
             "lock_type" => columns.lock_type,
+            "jobs_finished_at" => columns.jobs_finished_at,
             "by_scheduled_at" => options.order == DequeueOrder::ScheduledAt,
             _ => true,
         };

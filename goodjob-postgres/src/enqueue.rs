@@ -61,8 +61,21 @@ impl EnqueueIn for Enqueue<'_> {
 }
 
 /// Enqueues many jobs on a connection or in a transaction of the caller's, with the hooks of the adapter.
+///
+/// ```no_run
+/// use goodjob_core::{Adapter, Bulk};
+/// use goodjob_postgres::EnqueueAllIn;
+/// async fn store(adapter: &Adapter, bulk: Bulk, pool: &sqlx::PgPool) -> Result<(), Box<dyn std::error::Error>> {
+///     let mut tx = pool.begin().await?;
+///     let stored = adapter.enqueue_all_in(&mut *tx, bulk).await?;
+///     tx.commit().await?;
+///     println!("{} jobs are new", stored.iter().filter(|job| job.is_new()).count());
+///     Ok(())
+/// }
+/// ```
 pub trait EnqueueAllIn {
-    /// Stores the jobs on `executor` in one statement, all or none. Their ids come back in the same order.
+    /// Stores the jobs on `executor` in one statement, all or none. Says of each what
+    /// became of it, in the same order.
     ///
     /// # Errors
     /// As [`EnqueueIn::enqueue_in`].
@@ -70,7 +83,7 @@ pub trait EnqueueAllIn {
         &self,
         executor: E,
         jobs: impl IntoIterator<Item = NewJob> + Send,
-    ) -> impl Future<Output = Result<Vec<JobId>, EnqueueError>> + Send;
+    ) -> impl Future<Output = Result<Vec<Inserted>, EnqueueError>> + Send;
 }
 
 impl EnqueueAllIn for Adapter {
@@ -78,18 +91,19 @@ impl EnqueueAllIn for Adapter {
         &self,
         executor: E,
         jobs: impl IntoIterator<Item = NewJob> + Send,
-    ) -> impl Future<Output = Result<Vec<JobId>, EnqueueError>> + Send {
+    ) -> impl Future<Output = Result<Vec<Inserted>, EnqueueError>> + Send {
         let mut jobs: Vec<NewJob> = jobs.into_iter().collect();
         async move {
             let dialect = dialect_of(self.store());
-            self.store_in(&mut jobs, &mut OnExecutor::new(executor, &dialect)).await?;
-            Ok(jobs.iter().map(|job| job.id).collect())
+            let mut sink = OnExecutor::new(executor, &dialect);
+            self.store_in(&mut jobs, &mut sink).await?;
+            Ok(sink.stored)
         }
     }
 }
 
 /// An adapter over a store of another kind, or a wrapped one, knows no tables but the usual.
-fn dialect_of(store: &dyn Store) -> Dialect {
+pub(crate) fn dialect_of(store: &dyn Store) -> Dialect {
     let store: &dyn Any = store;
     store.downcast_ref().map_or_else(Dialect::default, PgStore::dialect)
 }

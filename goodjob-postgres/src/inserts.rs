@@ -1,19 +1,18 @@
 //! Storing jobs on the store's own connections: one in the shortest statement, many as an array a column.
-//! Jobs that are tied to others go by the statement that knows every column, as on a caller's connection.
 
 use std::collections::HashSet;
 
 use chrono::Utc;
 use goodjob_core::{Due, Inserted, NewJob, Payload, StoreError, Timestamp};
 use sqlx::types::Json;
-use sqlx::{PgConnection, PgPool};
+use sqlx::{Connection, PgConnection, PgPool};
 use uuid::Uuid;
 
 use crate::dialect::Dialect;
 use crate::error::commit_error;
 use crate::herald::Herald;
 use crate::rows::Moment;
-use crate::{enqueue, sql};
+use crate::sql;
 
 /// Jobs that one statement stores. More would not be faster, and the server keeps all parameters of a
 /// statement in memory, several times over.
@@ -28,25 +27,31 @@ pub(crate) async fn insert(
 ) -> Result<Vec<Inserted>, StoreError> {
     match jobs {
         [] => Ok(Vec::new()),
-        jobs if jobs.iter().any(|job| !job.ties.is_empty()) => {
-            enqueue::insert(pool, dialect, jobs).await
-        }
-        [job] => Ok(vec![insert_one(pool, dialect, herald, job).await?]),
-        jobs if jobs.len() <= LARGEST_INSERT => {
-            let mut connection = pool.acquire().await.map_err(commit_error)?;
-            let stored = insert_many(&mut connection, dialect, jobs).await?;
-            Ok(answers(jobs, &stored))
-        }
+        [job] if job.ties.is_empty() => Ok(vec![insert_one(pool, dialect, herald, job).await?]),
         jobs => {
-            let mut transaction = pool.begin().await.map_err(commit_error)?;
-            let mut stored = HashSet::with_capacity(jobs.len());
-            for jobs in jobs.chunks(LARGEST_INSERT) {
-                stored.extend(insert_many(&mut transaction, dialect, jobs).await?);
-            }
-            transaction.commit().await.map_err(commit_error)?;
-            Ok(answers(jobs, &stored))
+            let mut connection = pool.acquire().await.map_err(commit_error)?;
+            insert_on(&mut connection, dialect, jobs).await
         }
     }
+}
+
+/// Stores all of them or none, on a connection in UTC; in a transaction of its own unless one is open.
+pub(crate) async fn insert_on(
+    connection: &mut PgConnection,
+    dialect: &Dialect,
+    jobs: &[NewJob],
+) -> Result<Vec<Inserted>, StoreError> {
+    if jobs.len() <= LARGEST_INSERT {
+        let stored = insert_many(connection, dialect, jobs).await?;
+        return Ok(answers(jobs, &stored));
+    }
+    let mut transaction = connection.begin().await.map_err(commit_error)?;
+    let mut stored = HashSet::with_capacity(jobs.len());
+    for jobs in jobs.chunks(LARGEST_INSERT) {
+        stored.extend(insert_many(&mut transaction, dialect, jobs).await?);
+    }
+    transaction.commit().await.map_err(commit_error)?;
+    Ok(answers(jobs, &stored))
 }
 
 async fn insert_one(
@@ -90,6 +95,8 @@ async fn insert_many(
     let column = |of: fn(&NewJob) -> &str| jobs.iter().map(of).collect::<Vec<_>>();
     let labels = |job: &NewJob| (!job.labels.is_empty()).then(|| Json(job.labels.clone()));
     let (at, wait): (Vec<_>, Vec<_>) = jobs.iter().map(due).unzip();
+    let tick = |job: &NewJob| job.ties.tick.as_ref().map(|tick| tick.key.clone());
+    let tick_at = |job: &NewJob| job.ties.tick.as_ref().and_then(|tick| tick.at);
     let stored: Vec<(Uuid, i64)> = sqlx::query_as(dialect.sql(sql::INSERT_MANY))
         .bind(jobs.iter().map(|job| job.id.as_uuid()).collect::<Vec<_>>())
         .bind(column(|job| &job.class))
@@ -100,10 +107,24 @@ async fn insert_many(
         .bind(jobs.iter().map(|job| job.notify).collect::<Vec<_>>())
         .bind(at)
         .bind(wait)
+        .bind(tied(jobs, |job| job.ties.concurrency_key.clone()))
+        .bind(tied(jobs, |job| job.ties.batch.map(Uuid::from)))
+        .bind(tied(jobs, |job| job.ties.batch_callback.map(Uuid::from)))
+        .bind(tied(jobs, tick))
+        .bind(tied(jobs, tick_at))
         .fetch_all(connection)
         .await
         .map_err(commit_error)?;
     Ok(stored.into_iter().map(|(id, _)| id).collect())
+}
+
+/// A column of what ties jobs to others; `None` when it has no value in any row.
+fn tied<T>(jobs: &[NewJob], of: impl Fn(&NewJob) -> Option<T>) -> Option<Vec<Option<T>>> {
+    if jobs.iter().all(|job| job.ties.is_empty()) {
+        return None;
+    }
+    let column: Vec<Option<T>> = jobs.iter().map(of).collect();
+    column.iter().any(Option::is_some).then_some(column)
 }
 
 /// When a job is due: at a time, or so many seconds from the server's now.

@@ -9,6 +9,7 @@
 //! | `notes.rs` | what jobs say about themselves |
 //! | `pauses.rs` | what a claim need not look for |
 //! | `cron.rs` | which entries of cron are switched on or off, and their last ticks |
+//! | `batches.rs` | stores batches and has them go on |
 //! | `cleanup.rs` | deletes finished jobs that are old enough |
 //! | `sessions.rs` | the two sessions that hold locks, on a thread of their own |
 //! | `sessions/lock.rs` | **L**: claims, holds every job's advisory lock, takes them again when it dies |
@@ -22,6 +23,7 @@
 //! | `roster.rs`, `recent.rs`, `queues.rs` | the processes and what ended lately; queue strings against the tables |
 //! | `sql/` | every statement, one a file, with a comment that says why |
 
+mod batches;
 pub mod bench;
 mod claim;
 mod cleanup;
@@ -56,6 +58,7 @@ mod store;
 mod tables;
 mod upcoming;
 
+pub use batches::EnqueueBatchIn;
 pub use complete::{CompleteError, CompleteIn};
 pub use enqueue::{EnqueueAllIn, EnqueueIn, enqueue_in};
 pub use error::ConnectError;

@@ -1,6 +1,6 @@
 //! Makes the tables and indexes, in steps that each leave alone what is there already.
 //!
-//! goodjob keeps a ledger of its own, `goodjob_migrations`. On tables that Rails made, the steps add two
+//! goodjob keeps a ledger of its own, `goodjob_migrations`. On tables that Rails made, the steps add a few
 //! indexes and that ledger, and only when they are run by name; on those of an older gem, the newer indexes
 //! that workers use besides.
 
@@ -72,6 +72,8 @@ const LEAN: Step =
 const LANES: Step = Step { name: "0003_lanes", sql: include_str!("../migrations/0003_lanes.sql") };
 const ERRORED: Step =
     Step { name: "0004_errored", sql: include_str!("../migrations/0004_errored.sql") };
+const OPEN_BATCHES: Step =
+    Step { name: "0005_open_batches", sql: include_str!("../migrations/0005_open_batches.sql") };
 const GEM: Step = Step { name: "gem_indexes", sql: include_str!("../migrations/gem_indexes.sql") };
 
 const NOTES: Step =
@@ -108,7 +110,7 @@ pub fn render(step: Step, tables: &TableNames) -> String {
 pub fn steps(plan: impl Into<Plan>) -> Vec<Step> {
     let Plan { indexes, notes } = plan.into();
     let gem = (indexes == Indexes::All).then_some(GEM);
-    let ours = [TABLES, LEAN, LANES, ERRORED].into_iter();
+    let ours = [TABLES, LEAN, LANES, ERRORED, OPEN_BATCHES].into_iter();
     ours.chain(gem).chain(notes.then_some(NOTES)).collect()
 }
 
@@ -320,7 +322,7 @@ pub(crate) async fn missing_indexes<'a, 'c>(
 
 /// The steps whose indexes a worker is better off with.
 pub(crate) fn recommended() -> Vec<&'static str> {
-    [LEAN, LANES, ERRORED].into_iter().flat_map(index_names).collect()
+    [LEAN, LANES, ERRORED, OPEN_BATCHES].into_iter().flat_map(index_names).collect()
 }
 
 #[cfg(test)]
@@ -332,8 +334,8 @@ mod tests {
         assert_eq!(index_names(LANES), ["index_goodjob_lanes"]);
         assert_eq!(
             recommended().len() + index_names(GEM).len(),
-            29,
-            "the gem has 27, ours are two"
+            30,
+            "the gem has 27, ours are three"
         );
     }
 }

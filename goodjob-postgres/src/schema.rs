@@ -18,7 +18,7 @@ const TABLES: [&str; 5] = [
 ];
 
 /// The columns that the statements of this crate need, beside those of every Rails table.
-const NEEDED: [(&str, &[&str]); 3] = [
+const NEEDED: [(&str, &[&str]); 4] = [
     (
         "good_jobs",
         &[
@@ -36,6 +36,8 @@ const NEEDED: [(&str, &[&str]); 3] = [
             "executions_count",
             "locked_by_id",
             "locked_at",
+            "batch_id",
+            "batch_callback_id",
         ],
     ),
     (
@@ -55,6 +57,21 @@ const NEEDED: [(&str, &[&str]); 3] = [
         ],
     ),
     ("good_job_processes", &["state", "lock_type"]),
+    (
+        "good_job_batches",
+        &[
+            "description",
+            "serialized_properties",
+            "on_finish",
+            "on_success",
+            "on_discard",
+            "callback_queue_name",
+            "callback_priority",
+            "enqueued_at",
+            "discarded_at",
+            "finished_at",
+        ],
+    ),
 ];
 
 /// Looks at the tables, and refuses those that this version cannot work with. The oldest that it can
@@ -92,5 +109,8 @@ pub(crate) async fn check(
     if !unknown.is_empty() {
         return Err(ConnectError::SchemaNew { target, unknown });
     }
-    Ok(Columns { lock_type: found.contains(&("good_jobs", "lock_type")) })
+    Ok(Columns {
+        lock_type: found.contains(&("good_jobs", "lock_type")),
+        jobs_finished_at: found.contains(&("good_job_batches", "jobs_finished_at")),
+    })
 }

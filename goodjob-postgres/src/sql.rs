@@ -63,6 +63,17 @@ statements! {
     CLEAN_UP_JOBS = "clean_up_jobs";
     CLEAN_UP_BATCHES = "clean_up_batches";
     COUNT_OLD = "count_old";
+    BATCH = "batch";
+    BATCHES = "batches";
+    BATCHES_INSERT = "batches_insert";
+    BATCHES_LOCK = "batches_lock";
+    BATCHES_SIGHT = "batches_sight";
+    BATCHES_WRITE = "batches_write";
+    BATCHES_OPEN = "batches_open";
+    BATCHES_LOOK = "batches_look";
+    BATCH_RESET = "batch_reset";
+    BATCH_UPDATE = "batch_update";
+    BATCH_DISCARDED = "batch_discarded";
     JOBS_LIST = "jobs_matching" "jobs_list";
     JOBS_COUNT = "jobs_matching" "jobs_count";
     JOBS_NEXT = "jobs_matching" "jobs_next";

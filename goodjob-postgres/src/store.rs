@@ -21,6 +21,7 @@ use tokio::sync::{broadcast, mpsc, watch};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use crate::batches::Witnesses;
 use crate::dialect::{Columns, Dialect};
 use crate::error::store_error;
 use crate::herald::Herald;
@@ -61,6 +62,8 @@ struct Inner {
     has_lanes: Arc<AtomicBool>,
     troubles: Troubles,
     notes_absence: Absence,
+    /// Jobs by which batches are known not to be over.
+    witnesses: Witnesses,
     sessions: Mutex<Option<Arc<Sessions>>>,
 }
 
@@ -103,6 +106,10 @@ impl PgStore {
 
     pub(crate) fn dialect(&self) -> Dialect {
         self.inner.dialect.clone()
+    }
+
+    pub(crate) fn witnesses(&self) -> &Witnesses {
+        &self.inner.witnesses
     }
 
     /// An adapter that enqueues here.
@@ -212,6 +219,7 @@ impl From<&PgStore> for Backend {
         let store = Arc::new(store.clone());
         let troubles = store.inner.troubles.clone();
         Self::new(store.clone(), store.clone())
+            .with_batches(store.clone())
             .with_cron(store.clone())
             .with_notes(store)
             .with_troubles(troubles)
@@ -367,7 +375,7 @@ impl Drop for FirstBeat<'_> {
     }
 }
 
-async fn unbroken<T: Send + 'static>(
+pub(crate) async fn unbroken<T: Send + 'static>(
     work: impl Future<Output = Result<T, StoreError>> + Send + 'static,
 ) -> Result<T, StoreError> {
     tokio::spawn(work)

@@ -8,7 +8,7 @@ const GEM_V4_0: &str = include_str!("sql/gem_v4_0.sql");
 const TIMESTAMPTZ: &str = include_str!("sql/timestamptz.sql");
 
 /// The migrations that make goodjob's own indexes, which no Rails application has.
-const OURS: [&str; 2] = ["0003_lanes", "0004_errored"];
+const OURS: [&str; 3] = ["0003_lanes", "0004_errored", "0005_open_batches"];
 
 /// Which tables and indexes a [`Database`](crate::Database) is given.
 ///
@@ -41,7 +41,7 @@ impl Schema {
     /// ledger of its migrations.
     pub const LEAN: Self = Self::of(Tables::Lean);
     /// What Rails makes for the gem v4.19: the same tables with all of the gem's indexes, without
-    /// goodjob's own two and without its ledger.
+    /// goodjob's own ones and without its ledger.
     pub const GEM: Self = Self::of(Tables::Gem);
     /// What Rails made for the gem v4.0.0: no `good_jobs.lock_type`, no
     /// `good_job_batches.jobs_finished_at`, fewer indexes (wire contract 16.2).

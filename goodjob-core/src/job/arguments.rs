@@ -11,7 +11,7 @@ use serde_json::{Map, Value};
 use decode::Decoder;
 use encode::Encoder;
 pub(super) use reserved::{
-    GLOBAL_ID, INDIFFERENT, KEYWORDS, MARKERS, SERIALIZED, SYMBOL_KEYS, is_reserved,
+    GLOBAL_ID, INDIFFERENT, KEYWORDS, MARKERS, SERIALIZED, SYMBOL_KEYS, check_value, is_reserved,
 };
 use reserved::{check, is_keywords, strip_marks};
 
@@ -39,8 +39,14 @@ impl ArgumentsError {
         &self.path
     }
 
-    fn at(path: impl Into<String>, problem: impl Into<String>) -> Self {
+    pub(super) fn at(path: impl Into<String>, problem: impl Into<String>) -> Self {
         Self { path: path.into(), problem: problem.into() }
+    }
+
+    /// The same about the properties of a batch.
+    pub(crate) fn of_properties(self) -> Self {
+        let field = self.path.strip_prefix("arguments").unwrap_or_default();
+        Self::at(format!("properties{field}"), self.problem)
     }
 }
 

@@ -16,8 +16,9 @@ use super::ties::Tick;
 use super::trace::Trace;
 use crate::adapter::Adapter;
 use crate::backend::Backend;
+use crate::batch::StoredBatch;
 use crate::clock::Timestamp;
-use crate::ids::{ExecutionId, JobId};
+use crate::ids::{BatchId, ExecutionId, JobId};
 use crate::notes::{BETWEEN_PROGRESS, Note, Progress};
 use crate::store::{Claim, Fate, Outcome, Settlement, StoreError, Token};
 use crate::trouble::Troubles;
@@ -198,6 +199,24 @@ impl<S> Context<S> {
     #[must_use]
     pub fn interrupted_attempts(&self) -> u32 {
         self.bare.facts.claim.interruptions
+    }
+
+    /// The batch that waits for this job, or that it is a callback of.
+    #[must_use]
+    pub fn batch_id(&self) -> Option<BatchId> {
+        let ties = &self.bare.facts.claim.job.ties;
+        ties.batch.or(ties.batch_callback)
+    }
+
+    /// The batch that waits for this job, or that it is a callback of, as it is stored now: to read its
+    /// properties, to add jobs to it, or for a callback to enqueue it again. `None` when there is none, or
+    /// its row is gone.
+    ///
+    /// # Errors
+    /// When the store cannot be asked, keeps no batches, or this is only a trial of the handler.
+    pub async fn batch(&self) -> Result<Option<StoredBatch>, StoreError> {
+        let Some(id) = self.batch_id() else { return Ok(None) };
+        self.adapter().batch(id).await
     }
 
     /// When the time limit of this attempt is reached.

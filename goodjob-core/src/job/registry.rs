@@ -10,6 +10,7 @@ use super::arguments::Arguments;
 use super::context::{BareContext, Context};
 use super::error::{Interrupted, JobResult};
 use super::hooks::{EnqueueHook, EnqueueHooks, Layers, PerformHook};
+use super::options::Options;
 use super::policy::Policy;
 use super::trace::Trace;
 use super::{JobError, Perform};
@@ -67,6 +68,7 @@ impl<S: Clone + Send + Sync + 'static> Registry<S> {
             })
         };
         self.handlers.add(J::CLASS, Handler { policy: J::policy(), run: Arc::new(run) });
+        self.handlers.defaults.insert(J::CLASS.to_owned(), J::defaults());
         self
     }
 
@@ -147,6 +149,8 @@ impl fmt::Debug for Handler {
 #[derive(Clone, Default)]
 pub struct Handlers {
     by_class: BTreeMap<String, Handler>,
+    /// What the types among them say about being enqueued.
+    defaults: BTreeMap<String, Options>,
     layers: Layers,
     enqueue_hooks: EnqueueHooks,
     on_error: Option<OnError>,
@@ -191,6 +195,11 @@ impl Handlers {
 
     pub(crate) fn on_error(&self) -> Option<&OnError> {
         self.on_error.as_ref()
+    }
+
+    /// What the types among them say about being enqueued, by class.
+    pub(crate) fn defaults(&self) -> &BTreeMap<String, Options> {
+        &self.defaults
     }
 
     /// The handler of a class.

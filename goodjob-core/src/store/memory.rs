@@ -1,5 +1,6 @@
 //! A store in memory: for tests, for trying things out, and to be read by who writes another store.
 
+mod batches;
 mod cron;
 
 use std::collections::{BTreeMap, HashMap};
@@ -16,9 +17,10 @@ use super::{
     JobRecord, LockState, ProcessRecord, Retention, Settled, Settlement, Store, StoreError, Token,
     Wanted,
 };
+use crate::batch::BatchRecord;
 use crate::clock::{Clock, Timestamp};
 use crate::cron::CronSwitches;
-use crate::ids::{ExecutionId, JobId, ProcessId};
+use crate::ids::{BatchId, ExecutionId, JobId, ProcessId};
 use crate::job::{Due, NewJob, Payload};
 use crate::notes::{JobNotes, Note, Notes, Progress};
 use crate::notifier::{Notice, Notifier, Signal};
@@ -48,6 +50,7 @@ struct Rows {
     processes: HashMap<ProcessId, Timestamp>,
     cron: CronSwitches,
     notes: HashMap<JobId, JobNotes>,
+    batches: BTreeMap<BatchId, BatchRecord>,
 }
 
 impl MemoryStore {
@@ -107,6 +110,44 @@ impl MemoryStore {
     fn notify(&self, job: &JobRecord, at: Option<Timestamp>) {
         // Nobody listening is fine: a notice is a hint.
         let _ = self.shared.notices.send(Notice { queue: job.queue.clone(), at, count: 1 });
+    }
+
+    /// Stores jobs that were looked at, and tells of them.
+    fn put(&self, rows: &mut Rows, jobs: &[NewJob]) -> Vec<Inserted> {
+        let now = self.shared.clock.now();
+        let put = |new: &NewJob| {
+            if rows.jobs.contains_key(&new.id) || rows.has_tick(new) {
+                return Inserted::AlreadyThere(new.id);
+            }
+            let (at, later) = match new.due {
+                Due::Now => (now, None),
+                Due::In(wait) => (now + wait, Some(now + wait)),
+                Due::At(at) => (at, Some(at)),
+            };
+            let job = JobRecord {
+                id: new.id,
+                class: new.class.clone(),
+                queue: Some(new.queue.clone()),
+                priority: Some(new.priority.unwrap_or(0)),
+                payload: Payload::of(new, now),
+                labels: new.labels.clone(),
+                ties: new.ties.clone(),
+                created_at: now,
+                scheduled_at: Some(at),
+                performed_at: None,
+                finished_at: None,
+                error: None,
+                error_event: None,
+                executions_count: 0,
+                locked_by: None,
+            };
+            if new.notify {
+                self.notify(&job, later);
+            }
+            rows.jobs.insert(new.id, job);
+            Inserted::New(new.id)
+        };
+        jobs.iter().map(put).collect()
     }
 
     fn forget(&self, tokens: impl Iterator<Item = Token>) {
@@ -237,52 +278,18 @@ fn interrupted(started: Timestamp) -> String {
     format!("{VANISHED} '{started}'")
 }
 
+fn check(jobs: &[NewJob]) -> Result<(), StoreError> {
+    jobs.iter().try_for_each(NewJob::check).map_err(|unfit| StoreError::Rejected {
+        reason: unfit.to_string(),
+        source: Some(unfit.into()),
+    })
+}
+
 #[async_trait]
 impl Store for MemoryStore {
     async fn insert(&self, jobs: &[NewJob]) -> Result<Vec<Inserted>, StoreError> {
-        for job in jobs {
-            job.check().map_err(|unfit| StoreError::Rejected {
-                reason: unfit.to_string(),
-                source: Some(unfit.into()),
-            })?;
-        }
-        let now = self.shared.clock.now();
-        let mut rows = self.rows();
-        Ok(jobs
-            .iter()
-            .map(|new| {
-                if rows.jobs.contains_key(&new.id) || rows.has_tick(new) {
-                    return Inserted::AlreadyThere(new.id);
-                }
-                let (at, later) = match new.due {
-                    Due::Now => (now, None),
-                    Due::In(wait) => (now + wait, Some(now + wait)),
-                    Due::At(at) => (at, Some(at)),
-                };
-                let job = JobRecord {
-                    id: new.id,
-                    class: new.class.clone(),
-                    queue: Some(new.queue.clone()),
-                    priority: Some(new.priority.unwrap_or(0)),
-                    payload: Payload::of(new, now),
-                    labels: new.labels.clone(),
-                    ties: new.ties.clone(),
-                    created_at: now,
-                    scheduled_at: Some(at),
-                    performed_at: None,
-                    finished_at: None,
-                    error: None,
-                    error_event: None,
-                    executions_count: 0,
-                    locked_by: None,
-                };
-                if new.notify {
-                    self.notify(&job, later);
-                }
-                rows.jobs.insert(new.id, job);
-                Inserted::New(new.id)
-            })
-            .collect())
+        check(jobs)?;
+        Ok(self.put(&mut self.rows(), jobs))
     }
 
     async fn claim(&self, wanted: &Wanted, max: usize) -> Result<Claims, StoreError> {
@@ -397,8 +404,16 @@ impl Store for MemoryStore {
         old.sort_unstable();
         old.truncate(limit);
         let executions: usize = old.iter().map(|(_, job)| rows.delete(*job)).sum();
-        // There are no batches here.
-        Ok(Cleaned { jobs: old.len() as u64, executions: executions as u64, batches: 0 })
+        let batches = match old.len() < limit {
+            true => rows.clean_up_batches(keep, last, limit),
+            false => 0,
+        };
+        let count = |rows: usize| rows as u64;
+        Ok(Cleaned {
+            jobs: count(old.len()),
+            executions: count(executions),
+            batches: count(batches),
+        })
     }
 
     async fn beat(&self, process: &ProcessRecord) -> Result<Timestamp, StoreError> {

@@ -1,7 +1,7 @@
 -- Stores one job on a connection of the store's own, whose TimeZone is UTC: there a `timestamptz` is right
 -- for columns of both types. What most enqueues are, and therefore in the fewest steps; for many jobs there
 -- is insert_many.sql, for a caller's connection insert_jobs.sql.
--- The notice leaves with the commit, or is left to the herald (`$10` is false), who sends one for many. A job that is tied to others (a tick, a batch, a key) goes by insert_jobs.sql, too.
+-- The notice leaves with the commit, or is left to the herald (`$10` is false), who sends one for many. A job that is tied to others (a tick, a batch, a key) goes by insert_many.sql.
 WITH given AS MATERIALIZED (
   SELECT COALESCE($8::timestamptz, now() + make_interval(secs => $9::float8)) AS due
 ), inserted AS (

@@ -1,26 +1,32 @@
 -- Stores many jobs on a connection of the store's own, whose TimeZone is UTC: there a `timestamptz` is right
 -- for columns of both types, and each column comes as one array. See insert_jobs.sql for a caller's
--- connection, for jobs that are tied to others (a tick, a batch, a key), and for the notices: once per queue
--- and time, at the commit.
+-- connection, and for the notices: once per queue and time, at the commit.
+-- The arrays of what ties jobs to others (a tick, a batch, a key) are NULL where no job is: unnest fills up
+-- the shorter ones, and a column that is not there costs nothing.
 -- "Now" is the start of the transaction, which may have several of these statements.
 WITH given AS MATERIALIZED (
   SELECT n, id, job_class, queue_name, priority, envelope, labels, notify,
+         concurrency_key, batch_id, batch_callback_id, cron_key, cron_at,
          COALESCE(at, now() + make_interval(secs => wait)) AS due
   FROM unnest($1::uuid[], $2::text[], $3::text[], $4::int[], $5::jsonb[], $6::jsonb[], $7::boolean[],
-              $8::timestamptz[], $9::float8[])
-    WITH ORDINALITY AS jobs(id, job_class, queue_name, priority, envelope, labels, notify, at, wait, n)
+              $8::timestamptz[], $9::float8[],
+              $10::text[], $11::uuid[], $12::uuid[], $13::text[], $14::timestamptz[])
+    WITH ORDINALITY AS jobs(id, job_class, queue_name, priority, envelope, labels, notify, at, wait,
+                            concurrency_key, batch_id, batch_callback_id, cron_key, cron_at, n)
 ), inserted AS (
   INSERT INTO good_jobs (
                          -- unless lock_type: is_discrete,
                          id, active_job_id, job_class, queue_name, priority, serialized_params, labels,
+                         concurrency_key, batch_id, batch_callback_id, cron_key, cron_at,
                          scheduled_at, created_at, updated_at)
   SELECT
          -- unless lock_type: true,
          id, id, job_class, queue_name, priority, envelope,
          CASE WHEN labels IS NOT NULL THEN ARRAY(SELECT jsonb_array_elements_text(labels)) END,
+         concurrency_key, batch_id, batch_callback_id, cron_key, cron_at,
          due, now(), now()
   FROM given ORDER BY n
-  ON CONFLICT (id) DO NOTHING
+  ON CONFLICT DO NOTHING
   RETURNING id
 ), notices AS (
   SELECT pg_notify('good_job', (jsonb_build_object('queue_name', queue_name, 'scheduled_at',

@@ -7,6 +7,7 @@ use sqlx::PgPool;
 use tokio::sync::{broadcast, watch};
 
 use super::{Inner, PgStore, SIGNALS};
+use crate::batches::Witnesses;
 use crate::dialect::{Columns, Dialect};
 use crate::error::ConnectError;
 use crate::herald::Herald;
@@ -73,6 +74,7 @@ impl PgStore {
             has_lanes,
             troubles,
             notes_absence: Absence::default(),
+            witnesses: Witnesses::default(),
             sessions,
         };
         Self { inner: Arc::new(inner) }

@@ -76,7 +76,8 @@ pub(super) fn check(arguments: &[Value]) -> Result<(), ArgumentsError> {
     })
 }
 
-fn check_value(value: &Value, path: &str) -> Result<(), ArgumentsError> {
+/// Whether a value that is no last argument can be stored; `path` leads to it.
+pub(in crate::job) fn check_value(value: &Value, path: &str) -> Result<(), ArgumentsError> {
     match value {
         Value::String(text) if text.contains('\0') => Err(ArgumentsError::at(path, NUL)),
         Value::Array(items) => items

@@ -42,6 +42,11 @@ impl GlobalId {
         format!("gid://{app}/{model}/{id}").parse()
     }
 
+    /// As [`new`](Self::new), for parts that were looked at before.
+    pub(crate) fn of_checked(app: &str, model: &str, id: impl fmt::Display) -> Self {
+        Self { app: app.to_owned(), model: model.to_owned(), id: id.to_string(), params: None }
+    }
+
     /// The application.
     #[must_use]
     pub fn app(&self) -> &str {
