@@ -43,9 +43,9 @@ mod trouble;
 pub use adapter::{Adapter, Enqueue};
 pub use backend::Backend;
 pub use batch::{
-    Batch, BatchCallback, BatchEnd, BatchEvent, BatchLook, BatchQuery, BatchRecord, BatchSpec,
-    BatchState, BatchStore, BatchSummary, Callbacks, DEFAULT_GLOBALID_APP, EnqueuedBatch, NewBatch,
-    Progress, RetriedBatch, Sight, StoredBatch, progress,
+    Batch, BatchCallback, BatchEnd, BatchEvent, BatchLook, BatchProgress, BatchQuery, BatchRecord,
+    BatchSpec, BatchState, BatchStore, BatchSummary, Callbacks, DEFAULT_GLOBALID_APP,
+    EnqueuedBatch, NewBatch, RetriedBatch, Sight, StoredBatch, progress,
 };
 pub use bulk::Bulk;
 pub use capsule::{Capsule, Drained, PoolState};

@@ -131,7 +131,7 @@ impl<S> Context<S> {
     /// The tick of cron that the job was enqueued for.
     #[must_use]
     pub fn tick(&self) -> Option<&Tick> {
-        self.bare.claim.job.ties.tick.as_ref()
+        self.bare.facts.claim.job.ties.tick.as_ref()
     }
 
     /// The state that the application's registry was made with.
