@@ -275,9 +275,8 @@ async fn a_claim_of_many_lanes_compares_rows_with_one_cut() {
     let plan = query.fetch_one(&mut session.0).await.unwrap();
     let compared = rows_of(&plan[0]["Plan"], "CTE cut").expect("the claim has a cut");
     assert_eq!(compared, 1);
-    let taken =
-        session.value(&format!("SELECT count(*)::text FROM good_jobs WHERE locked_by_id = {ME}"));
-    assert_eq!(taken.await, GROUP.to_string());
+    let count = format!("SELECT count(*)::text FROM good_jobs WHERE locked_by_id = {ME}");
+    assert_eq!(session.value(&count).await, GROUP.to_string());
     session.0.close().await.unwrap();
 }
 
