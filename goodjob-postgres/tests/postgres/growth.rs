@@ -250,3 +250,40 @@ async fn a_claim_from_its_floor_does_not_walk_over_what_was_taken_before() {
     session.0.close().await.unwrap();
     pool.close().await;
 }
+
+/// With many lanes each is read less deep, and what comes after the first that was cut off is left. Rows that
+/// are compared with the cut of every lane made a claim of a thousand lanes last for seconds.
+#[tokio::test]
+async fn a_claim_of_many_lanes_compares_rows_with_one_cut() {
+    const LANES: usize = 200;
+    let database = crate::database().await;
+    let mut session = Session::on(&database).await;
+    session.run(&rows("'q' || n % 200", LANES * 30, "now() - interval '1 min'", false)).await;
+    let each = |value: &str| vec![value; LANES].join(",");
+    let queues: Vec<String> = (0..LANES).map(|n| format!("q{n}")).collect();
+    let claim = format!(
+        "EXPLAIN (ANALYZE, TIMING OFF, FORMAT JSON)
+         EXECUTE CLAIM_LANES('{{A}}', {GROUP}, 16, NULL, {ME}, 1, 's', false, '{{}}', '{{{}}}', '{{{}}}', '{{{}}}',
+                             '{{{}}}', 16, '{{{}}}')",
+        queues.join(","),
+        each("0"),
+        each("NULL"),
+        each("NULL"),
+        each("0"),
+    );
+    let query = sqlx::query_scalar::<_, Value>(AssertSqlSafe(claim)).persistent(false);
+    let plan = query.fetch_one(&mut session.0).await.unwrap();
+    let compared = rows_of(&plan[0]["Plan"], "CTE cut").expect("the claim has a cut");
+    assert_eq!(compared, 1);
+    let count = format!("SELECT count(*)::text FROM good_jobs WHERE locked_by_id = {ME}");
+    assert_eq!(session.value(&count).await, GROUP.to_string());
+    session.0.close().await.unwrap();
+}
+
+/// How many rows a part of a plan brought.
+fn rows_of(node: &Value, name: &str) -> Option<i64> {
+    if node["Subplan Name"] == name {
+        return node["Actual Rows"].as_f64().map(|rows| rows as i64);
+    }
+    node["Plans"].as_array().into_iter().flatten().find_map(|child| rows_of(child, name))
+}
