@@ -22,11 +22,7 @@ use crate::args::{Command, ConfigCommand};
 use crate::error::CliError;
 
 /// Does the command.
-pub(crate) async fn run(
-    command: Command,
-    workplace: &Workplace,
-    app: App,
-) -> Result<(), CliError> {
+pub(crate) async fn run(command: Command, workplace: &Workplace, app: App) -> Result<(), CliError> {
     let App { handlers, cron: entries } = app;
     match command {
         Command::Start(args) => start::start(&args, workplace, handlers, entries).await,

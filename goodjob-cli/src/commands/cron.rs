@@ -3,9 +3,7 @@
 use std::collections::BTreeMap;
 
 use chrono::Utc;
-use goodjob_core::{
-    Adapter, CronEntry, CronStore, JobId, JobRecord, JobState, Timestamp, Zone,
-};
+use goodjob_core::{Adapter, CronEntry, CronStore, JobId, JobRecord, JobState, Timestamp, Zone};
 use goodjob_postgres::PgStore;
 use serde::Serialize;
 use serde_json::json;
@@ -107,10 +105,8 @@ async fn list(
     let keys: Vec<String> = entries.iter().map(|entry| entry.key().to_owned()).collect();
     let switches = store.cron_switches().await?;
     let last = store.last_ticks(&keys).await?;
-    let last: BTreeMap<&str, &JobRecord> = last
-        .iter()
-        .filter_map(|job| Some((job.ties.tick.as_ref()?.key.as_str(), job)))
-        .collect();
+    let last: BTreeMap<&str, &JobRecord> =
+        last.iter().filter_map(|job| Some((job.ties.tick.as_ref()?.key.as_str(), job))).collect();
     let now = Utc::now();
     let rows: Vec<Row<'_>> = entries
         .iter()

@@ -18,8 +18,7 @@ pub(super) async fn start(
     entries: Vec<CronEntry>,
 ) -> Result<(), CliError> {
     let settings = workplace.settings(&args.settings)?;
-    let (handlers, entries) =
-        both(all_jobs(handlers, &settings), all_entries(entries, &settings))?;
+    let (handlers, entries) = both(all_jobs(handlers, &settings), all_entries(entries, &settings))?;
     let database = settings.database.as_ref().ok_or(CliError::NoDatabase)?;
     // Before connecting, so that a signal from here on ends the worker in order.
     let mut signals = Signals::catch().map_err(|error| CliError::Failed(error.to_string()))?;

@@ -13,15 +13,8 @@ use super::seconds::{self, Seconds};
 const KEYS: [&str; 7] =
     ["cron", "class", "args", "kwargs", "set", "description", "enabled_by_default"];
 /// Options of Active Job, and of the gem, by the names that it has for them.
-const OPTIONS: [&str; 7] = [
-    "queue",
-    "priority",
-    "wait",
-    "labels",
-    "good_job_labels",
-    "notify",
-    "good_job_notify",
-];
+const OPTIONS: [&str; 7] =
+    ["queue", "priority", "wait", "labels", "good_job_labels", "notify", "good_job_notify"];
 
 /// The entries that are well, and what is wrong with the others.
 pub(super) fn entries(value: &Value, place: &Place) -> (Vec<CronEntry>, Vec<Problem>) {
@@ -37,7 +30,10 @@ pub(super) fn entries(value: &Value, place: &Place) -> (Vec<CronEntry>, Vec<Prob
         Ok(Json::Object(all)) => {
             let mut entries: Vec<(&String, &Json)> = all.iter().collect();
             entries.sort_by_key(|(key, _)| *key);
-            entries.into_iter().filter_map(|(key, table)| entry(key, table, &mut problems)).collect()
+            entries
+                .into_iter()
+                .filter_map(|(key, table)| entry(key, table, &mut problems))
+                .collect()
         }
         Ok(other) => {
             problems.add(&[], format!("found {}, {}", kind(&other), example(place)));
@@ -54,7 +50,9 @@ pub(super) fn entries(value: &Value, place: &Place) -> (Vec<CronEntry>, Vec<Prob
 fn example(place: &Place) -> &'static str {
     match place {
         Place::File { .. } => "expected tables such as [cron.nightly]",
-        _ => "expected JSON such as {\"nightly\": {\"cron\": \"0 3 * * *\", \"class\": \"NightlyJob\"}}",
+        _ => {
+            "expected JSON such as {\"nightly\": {\"cron\": \"0 3 * * *\", \"class\": \"NightlyJob\"}}"
+        }
     }
 }
 
@@ -69,7 +67,8 @@ impl Problems<'_> {
         let dotted = path.iter().map(|part| bare(part)).collect::<Vec<_>>().join(".");
         self.found.push(match self.place {
             Place::File { path: file, .. } => {
-                let key = if path.is_empty() { "cron".to_owned() } else { format!("cron.{dotted}") };
+                let key =
+                    if path.is_empty() { "cron".to_owned() } else { format!("cron.{dotted}") };
                 Problem { place: Place::File { path: file.clone(), key }, message }
             }
             place if path.is_empty() => Problem { place: place.clone(), message },
@@ -150,11 +149,7 @@ fn unknown(path: &[&str], table: &Map<String, Json>, known: &[&str], problems: &
     }
 }
 
-fn schedule(
-    key: &str,
-    table: &Map<String, Json>,
-    problems: &mut Problems<'_>,
-) -> Option<Schedule> {
+fn schedule(key: &str, table: &Map<String, Json>, problems: &mut Problems<'_>) -> Option<Schedule> {
     match table.get("cron") {
         Some(Json::String(line)) => match line.parse() {
             Ok(schedule) => return Some(schedule),

@@ -43,7 +43,10 @@ async fn entries_are_listed_switched_and_run() {
         assert_eq!(nightly["description"], "Tidies up");
         assert_eq!((&nightly["enabled"], &nightly["last_job"]), (&json!(true), &Value::Null));
         assert_eq!((&hourly["zone"], &hourly["line"]), (&json!("UTC"), &json!("0 * * * *")));
-        assert_eq!((&hourly["enabled"], &hourly["enabled_by_default"]), (&json!(false), &json!(false)));
+        assert_eq!(
+            (&hourly["enabled"], &hourly["enabled_by_default"]),
+            (&json!(false), &json!(false))
+        );
         let next: chrono::DateTime<chrono::Utc> =
             serde_json::from_value(hourly["next_at"].clone()).unwrap();
         assert!(next > chrono::Utc::now() && next.timestamp() % 3600 == 0, "{next}");
@@ -107,12 +110,15 @@ fn wrong_entries_stop_a_worker_with_all_that_is_wrong() {
 async fn a_worker_keeps_the_time_where_it_is_told_to() {
     let database = Database::fresh().await;
     let pool = database.pool().await;
-    let entries = r#"{"each": {"cron": "* * * * * *", "class": "SleepJob", "kwargs": {"seconds": 0}}}"#;
+    let entries =
+        r#"{"each": {"cron": "* * * * * *", "class": "SleepJob", "kwargs": {"seconds": 0}}}"#;
     let finished = async || -> i64 {
-        sqlx::query_scalar("SELECT count(*) FROM good_jobs WHERE cron_key = 'each' AND finished_at IS NOT NULL")
-            .fetch_one(&pool)
-            .await
-            .unwrap()
+        sqlx::query_scalar(
+            "SELECT count(*) FROM good_jobs WHERE cron_key = 'each' AND finished_at IS NOT NULL",
+        )
+        .fetch_one(&pool)
+        .await
+        .unwrap()
     };
     let variables = [("GOOD_JOB_CRON", entries)];
     let worker = Worker::start_with("start --enable-cron", &database.url(), &variables);
@@ -120,15 +126,19 @@ async fn a_worker_keeps_the_time_where_it_is_told_to() {
         (finished().await >= 2).then_some(())
     })
     .await;
-    let enabled: bool =
-        sqlx::query_scalar("SELECT bool_and((state->>'cron_enabled')::boolean) FROM good_job_processes")
-            .fetch_one(&pool)
-            .await
-            .unwrap();
+    let enabled: bool = sqlx::query_scalar(
+        "SELECT bool_and((state->>'cron_enabled')::boolean) FROM good_job_processes",
+    )
+    .fetch_one(&pool)
+    .await
+    .unwrap();
     assert!(enabled, "the dashboard is told");
     worker.signal(Signal::TERM);
     let (code, log) = worker.end();
     assert_eq!(code, Some(0), "{log:#?}");
-    assert!(log.iter().any(|line| line.contains("cron entry") && line.contains("each")), "{log:#?}");
+    assert!(
+        log.iter().any(|line| line.contains("cron entry") && line.contains("each")),
+        "{log:#?}"
+    );
     pool.close().await;
 }

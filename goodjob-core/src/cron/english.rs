@@ -264,7 +264,9 @@ impl<'a> Sentence<'a> {
         }
         minutes.dedup();
         let [minute] = minutes[..] else {
-            return Some(Err("found times with different minutes, expected an entry for each".into()));
+            return Some(Err(
+                "found times with different minutes, expected an entry for each".into()
+            ));
         };
         self.fields.hour = Some(list(hours));
         self.fields.minute = Some(minute.to_string());

@@ -49,11 +49,7 @@ impl CronEntry {
     ///
     /// # Errors
     /// When the key is blank, or schedule or job are not as they have to be.
-    pub fn new<J: Job, S>(
-        key: impl Into<String>,
-        schedule: S,
-        job: J,
-    ) -> Result<Self, CronError>
+    pub fn new<J: Job, S>(key: impl Into<String>, schedule: S, job: J) -> Result<Self, CronError>
     where
         S: TryInto<Schedule, Error: Into<ScheduleError>>,
     {

@@ -125,7 +125,9 @@ fn named(word: &str) -> Option<&'static str> {
 /// What fugit takes and croner writes otherwise. The fields are in lower case.
 fn rewritten(mut fields: [String; 6]) -> Result<[String; 6], String> {
     if fields[5].contains('%') {
-        return Err("a modulo such as mon%2 is not understood; use a function of the last run".into());
+        return Err(
+            "a modulo such as mon%2 is not understood; use a function of the last run".into()
+        );
     }
     for day in DAYS {
         fields[5] = fields[5].replace(day, &day[..3]);

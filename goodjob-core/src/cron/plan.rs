@@ -78,7 +78,8 @@ impl Plan {
             self.next = self.schedule.next(now, self.last, self.zone);
         }
         let due = self.due(now);
-        let until = self.next.map_or(LONGEST_SLEEP, |next| (next - now).to_std().unwrap_or_default());
+        let until =
+            self.next.map_or(LONGEST_SLEEP, |next| (next - now).to_std().unwrap_or_default());
         let least = match self.schedule.is_function() && !due.is_empty() {
             true => BETWEEN_TICKS,
             false => Duration::ZERO,
@@ -196,8 +197,7 @@ mod tests {
     fn a_function_reckons_from_the_last_tick_and_may_be_late_once_a_second() {
         let every_hour = Schedule::function(|last| Some(last? + TimeDelta::hours(1)));
         let now = at("12:30:00");
-        let mut plan =
-            Plan::new(every_hour, Zone::UTC, 5 * MINUTE, Some(at("10:00:00")), now);
+        let mut plan = Plan::new(every_hour, Zone::UTC, 5 * MINUTE, Some(at("10:00:00")), now);
         assert_eq!(plan.missed(now), none());
         assert_eq!(plan.step(now), Step { due: vec![at("11:00:00")], sleep: BETWEEN_TICKS });
         assert_eq!(plan.step(at("12:30:01")).due, [at("12:00:00")]);

@@ -67,12 +67,7 @@ impl Schedule {
     /// function what it says, which may be past, if that is after `last`. A function that panics says
     /// nothing.
     #[must_use]
-    pub fn next(
-        &self,
-        now: Timestamp,
-        last: Option<Timestamp>,
-        zone: Zone,
-    ) -> Option<Timestamp> {
+    pub fn next(&self, now: Timestamp, last: Option<Timestamp>, zone: Zone) -> Option<Timestamp> {
         match &self.0 {
             Kind::Line { line, .. } => line.next_after(now, zone),
             Kind::Function(function) => {
@@ -218,7 +213,10 @@ mod tests {
             // Either day is enough, unless both are asked for.
             ("0 0 13 * 5", ["2026-12-04T00:00:00Z", "2026-12-11T00:00:00Z"]),
             ("0 0 13 * fri&", ["2027-08-13T00:00:00Z", "2028-10-13T00:00:00Z"]),
-            ("every day at noon America/New_York", ["2026-11-27T17:00:00Z", "2026-11-28T17:00:00Z"]),
+            (
+                "every day at noon America/New_York",
+                ["2026-11-27T17:00:00Z", "2026-11-28T17:00:00Z"],
+            ),
             ("every day at noon in Asia/Tokyo", ["2026-11-28T03:00:00Z", "2026-11-29T03:00:00Z"]),
             // A leap day, also where a century has none.
             ("0 0 29 feb *", ["2028-02-29T00:00:00Z", "2032-02-29T00:00:00Z"]),
@@ -235,13 +233,15 @@ mod tests {
     /// Spring forward in New York on 2026-03-08 (02:00 is 03:00), back on 2026-11-01 (02:00 is 01:00).
     #[test]
     fn on_nights_that_change_the_clock_a_day_has_its_tick_and_an_interval_goes_on() {
-        let spring = |text: &str| ticks(&format!("{text} America/New_York"), "2026-03-08T06:10:00Z", 2);
+        let spring =
+            |text: &str| ticks(&format!("{text} America/New_York"), "2026-03-08T06:10:00Z", 2);
         // 02:30 does not exist: the first moment after the gap, 03:00, stands in.
         assert_eq!(spring("30 2 * * *"), ["2026-03-08T07:00:00Z", "2026-03-09T06:30:00Z"]);
         assert_eq!(spring("0 3 * * *"), ["2026-03-08T07:00:00Z", "2026-03-09T07:00:00Z"]);
         assert_eq!(spring("*/30 * * * *"), ["2026-03-08T06:30:00Z", "2026-03-08T07:00:00Z"]);
         assert_eq!(spring("0 * * * *"), ["2026-03-08T07:00:00Z", "2026-03-08T08:00:00Z"]);
-        let autumn = |text: &str| ticks(&format!("{text} America/New_York"), "2026-11-01T05:10:00Z", 2);
+        let autumn =
+            |text: &str| ticks(&format!("{text} America/New_York"), "2026-11-01T05:10:00Z", 2);
         // 01:30 comes twice, and the first one counts.
         assert_eq!(autumn("30 1 * * *"), ["2026-11-01T05:30:00Z", "2026-11-02T06:30:00Z"]);
         let second = ticks("30 1 * * * America/New_York", "2026-11-01T05:45:00Z", 1);
@@ -262,16 +262,25 @@ mod tests {
             ("61 * * * *", "the minute is \"61\", expected 0 to 59"),
             ("* 24 * * *", "the hour is \"24\", expected 0 to 23"),
             ("60 * * * * *", "the second is \"60\", expected 0 to 59"),
-            ("0 0 32 * *", "the day of the month is \"32\", expected 1 to 31, or L for the last one"),
+            (
+                "0 0 32 * *",
+                "the day of the month is \"32\", expected 1 to 31, or L for the last one",
+            ),
             ("0 0 1 janner *", "the month is \"janner\", expected 1 to 12, or jan to dec"),
             ("0 0 30 2 *", "expected a time that comes at least once"),
             ("0 0 31 4 *", "expected a time that comes at least once"),
-            ("0 0 * * * Europe/Pariss", "found \"Europe/Pariss\", expected a time zone such as Europe/Paris or UTC"),
+            (
+                "0 0 * * * Europe/Pariss",
+                "found \"Europe/Pariss\", expected a time zone such as Europe/Paris or UTC",
+            ),
             (
                 "0 0 * * * Paris",
                 "found \"Paris\", expected a time zone such as Europe/Paris or UTC; did you mean Europe/Paris?",
             ),
-            ("0 0 * * mon%2", "a modulo such as mon%2 is not understood; use a function of the last run"),
+            (
+                "0 0 * * mon%2",
+                "a modulo such as mon%2 is not understood; use a function of the last run",
+            ),
         ] {
             assert_eq!(wrong(text), problem, "{text}");
         }

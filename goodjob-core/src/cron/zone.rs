@@ -46,10 +46,9 @@ impl FromStr for Zone {
 
     fn from_str(name: &str) -> Result<Self, Self::Err> {
         let name = name.trim();
-        name.parse().map(Self).map_err(|_| ZoneError {
-            name: name.to_owned(),
-            nearest: nearest(name).map(Tz::name),
-        })
+        name.parse()
+            .map(Self)
+            .map_err(|_| ZoneError { name: name.to_owned(), nearest: nearest(name).map(Tz::name) })
     }
 }
 

@@ -45,7 +45,8 @@ async fn fact_45_an_entry_of_both_is_one_job_for_each_tick_which_we_run_once_and
         let _ = tick(at).try_enqueue(&scene.pool).await;
         assert!(tick(at).try_enqueue(&scene.pool).await.is_none(), "a loser");
     }
-    let later = "SELECT count(*) FROM good_jobs WHERE cron_key = 'nightly' AND finished_at IS NOT NULL";
+    let later =
+        "SELECT count(*) FROM good_jobs WHERE cron_key = 'nightly' AND finished_at IS NOT NULL";
     eventually("ours go on where the gem's end", PATIENCE, async || {
         (scene.count(later).await >= 6).then_some(())
     })
@@ -66,7 +67,12 @@ async fn fact_45_an_entry_of_both_is_one_job_for_each_tick_which_we_run_once_and
         let there = scene.worker.store().insert(&[ours]).await.unwrap();
         assert_eq!(there, [Inserted::AlreadyThere(id)], "{theirs}");
     }
-    scene.until("SELECT count(*) FROM good_jobs WHERE cron_key = 'paris' AND finished_at IS NOT NULL", 2).await;
+    scene
+        .until(
+            "SELECT count(*) FROM good_jobs WHERE cron_key = 'paris' AND finished_at IS NOT NULL",
+            2,
+        )
+        .await;
     scene.end().await;
 }
 

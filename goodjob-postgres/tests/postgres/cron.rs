@@ -77,7 +77,11 @@ async fn two_processes_store_each_tick_once_beside_a_tick_of_ruby() {
     .await
     .unwrap();
     for pair in rows.windows(2) {
-        assert_eq!(pair[1].0 - pair[0].0, TimeDelta::seconds(1), "no tick twice, none lost: {rows:?}");
+        assert_eq!(
+            pair[1].0 - pair[0].0,
+            TimeDelta::seconds(1),
+            "no tick twice, none lost: {rows:?}"
+        );
     }
     for (at, class, created_at) in &rows {
         assert_eq!(class == "RubyJob", *at == theirs, "{rows:?}");
@@ -198,12 +202,20 @@ async fn a_switch_is_written_as_the_gem_does_and_odd_values_are_no_keys() {
     assert_eq!(setting(&store, "cron_keys_enabled").await, json!(["a"]));
 
     let odd = json!({"a": 1, "b": ["c"]});
-    sqlx::query("UPDATE good_job_settings SET value = $1").bind(&odd).execute(store.pool()).await.unwrap();
+    sqlx::query("UPDATE good_job_settings SET value = $1")
+        .bind(&odd)
+        .execute(store.pool())
+        .await
+        .unwrap();
     assert_eq!(store.cron_switches().await.unwrap(), goodjob_core::CronSwitches::default());
     store.enable_cron("a").await.unwrap();
     assert_eq!(setting(&store, "cron_keys_enabled").await, json!(["a"]));
     let odd = json!([1, null, ["a"], "c"]);
-    sqlx::query("UPDATE good_job_settings SET value = $1").bind(&odd).execute(store.pool()).await.unwrap();
+    sqlx::query("UPDATE good_job_settings SET value = $1")
+        .bind(&odd)
+        .execute(store.pool())
+        .await
+        .unwrap();
     let switches = store.cron_switches().await.unwrap();
     assert_eq!(switches.enabled.into_iter().collect::<Vec<_>>(), ["c"]);
     store.close().await;
