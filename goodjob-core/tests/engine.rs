@@ -3,6 +3,8 @@
 
 #[path = "engine/heart.rs"]
 mod heart;
+#[path = "engine/hooks.rs"]
+mod hooks;
 #[path = "engine/janitor.rs"]
 mod janitor;
 #[path = "engine/locks.rs"]
