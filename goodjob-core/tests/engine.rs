@@ -7,6 +7,8 @@ mod ahead;
 mod cron;
 #[path = "engine/heart.rs"]
 mod heart;
+#[path = "engine/hooks.rs"]
+mod hooks;
 #[path = "engine/janitor.rs"]
 mod janitor;
 #[path = "engine/locks.rs"]

@@ -33,6 +33,8 @@ mod fleet;
 mod floors;
 #[path = "postgres/idle.rs"]
 mod idle;
+#[path = "postgres/inside.rs"]
+mod inside;
 #[path = "postgres/locks.rs"]
 mod locks;
 #[path = "postgres/pauses.rs"]

@@ -26,6 +26,8 @@ mod floors;
 mod growth;
 #[path = "postgres/idle.rs"]
 mod idle;
+#[path = "postgres/inside.rs"]
+mod inside;
 #[path = "postgres/locks.rs"]
 mod locks;
 #[path = "postgres/migrations.rs"]

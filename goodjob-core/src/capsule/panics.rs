@@ -6,9 +6,10 @@ use std::collections::HashMap;
 use std::panic;
 use std::sync::{LazyLock, Mutex, Once, PoisonError};
 
-use tokio::task;
+use tokio::task::{self, JoinError};
 
-use crate::job::Panicked;
+use crate::job::{JobError, JobResult, Panicked};
+use crate::store::Outcome;
 
 static LOCATIONS: LazyLock<Mutex<HashMap<task::Id, String>>> = LazyLock::new(Mutex::default);
 static INSTALL: Once = Once::new();
@@ -52,4 +53,17 @@ fn message(payload: &(dyn Any + Send)) -> String {
         .map(|text| (*text).to_owned())
         .or_else(|| payload.downcast_ref::<String>().cloned())
         .unwrap_or_else(|| "panicked with a value that is no text".to_owned())
+}
+
+/// How a task with a body ended.
+pub(crate) fn outcome(ended: Result<JobResult, JoinError>) -> Outcome {
+    match ended.map_err(|error| (error.id(), error.try_into_panic())) {
+        Ok(Ok(())) => Outcome::Succeeded,
+        Ok(Err(error)) => Outcome::Failed(error),
+        Err((task, Ok(payload))) => {
+            Outcome::Failed(JobError::from_panic(describe(task, &*payload)))
+        }
+        // Only this process aborts bodies, and it does not wait for them afterwards.
+        Err((_, Err(_cancelled))) => Outcome::CutOff,
+    }
 }

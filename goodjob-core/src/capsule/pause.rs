@@ -30,6 +30,14 @@ impl Pause {
     }
 }
 
+/// Waits until then; for ever without a time.
+pub(crate) async fn at(when: Option<Instant>) {
+    match when {
+        Some(when) => tokio::time::sleep_until(when).await,
+        None => std::future::pending().await,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -4,17 +4,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::task::JoinError;
-use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 use tracing::Instrument;
 
 use super::attempt::Attempt;
 use super::panics;
-use crate::job::{
-    BareContext, Defaults, Handler, Handlers, JobError, JobResult, Scene, TimedOut, Trace,
-};
+use super::pause::at;
+use crate::job::{BareContext, Defaults, Handler, Handlers, JobError, JobResult, Scene, TimedOut};
 use crate::store::Outcome;
 use crate::trouble::{Trouble, TroubleKind, Troubles};
 
@@ -59,13 +56,7 @@ impl Performer {
             // Claimed while the shutdown began, or lost already: dropping it gives it back un-run.
             return Performed::Unstarted;
         } else {
-            let trace = Trace::of(&claim.job.payload);
-            let span = tracing::info_span!(
-                "perform", job = %claim.job.id, class = claim.job.class,
-                queue = claim.job.queue, attempt = claim.job.payload.executions() + 1,
-                parent_job = trace.get("job"), trace_id = tracing::field::Empty,
-            );
-            self.handlers.span(&trace, &span, &self.troubles);
+            let span = self.handlers.span(&claim.job, &self.troubles);
             attempt.begin();
             self.run(handler, &attempt, lost).instrument(span).await
         };
@@ -87,7 +78,7 @@ impl Performer {
 
         let timed_out = tokio::select! {
             biased;
-            ended = &mut body => return cx.verdict(outcome(ended), &self.cut).await,
+            ended = &mut body => return cx.verdict(panics::outcome(ended), &self.cut).await,
             () = at(cx.deadline()) => true,
             () = lost.cancelled() => false,
             () = self.cut.cancelled() => false,
@@ -108,7 +99,7 @@ impl Performer {
     /// dropped: it keeps its slot and its lock until it ends.
     async fn wind_up(&self, body: &mut AbortOnDropHandle<JobResult>) -> Option<Outcome> {
         if let Ok(ended) = tokio::time::timeout(self.cancel_grace, &mut *body).await {
-            return Some(outcome(ended));
+            return Some(panics::outcome(ended));
         }
         body.abort();
         if tokio::time::timeout(self.cancel_grace, &mut *body).await.is_err() {
@@ -117,24 +108,5 @@ impl Performer {
             let _ = body.await;
         }
         None
-    }
-}
-
-async fn at(deadline: Option<Instant>) {
-    match deadline {
-        Some(deadline) => tokio::time::sleep_until(deadline).await,
-        None => std::future::pending().await,
-    }
-}
-
-fn outcome(ended: Result<JobResult, JoinError>) -> Outcome {
-    match ended.map_err(|error| (error.id(), error.try_into_panic())) {
-        Ok(Ok(())) => Outcome::Succeeded,
-        Ok(Err(error)) => Outcome::Failed(error),
-        Err((task, Ok(payload))) => {
-            Outcome::Failed(JobError::from_panic(panics::describe(task, &*payload)))
-        }
-        // Only this process aborts bodies, and it does not wait for them afterwards.
-        Err((_, Err(_cancelled))) => Outcome::CutOff,
     }
 }

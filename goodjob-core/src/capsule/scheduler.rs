@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::ahead::Ahead;
 use super::attempt::Attempt;
-use super::pause::Pause;
+use super::pause::{Pause, at};
 use super::performer::{Performed, Performer};
 use super::poller::Poller;
 use super::settler::{Ended, SettlerHandle};
@@ -532,13 +532,6 @@ impl Scheduler {
         }
         cut_off.extend(self.lost.keys().map(|token| token.job));
         cut_off
-    }
-}
-
-async fn at(when: Option<Instant>) {
-    match when {
-        Some(when) => tokio::time::sleep_until(when).await,
-        None => std::future::pending().await,
     }
 }
 

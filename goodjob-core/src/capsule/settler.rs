@@ -111,8 +111,9 @@ impl Settler {
 
     /// Writes what is left. Every other handle has to be gone.
     pub(crate) async fn finish(self) {
-        let Self { handle: SettlerHandle { troubles, .. }, task } = self;
-        if let Err(error) = task.await {
+        let troubles = self.handle.troubles.clone();
+        drop(self.handle);
+        if let Err(error) = self.task.await {
             troubles.panicked("the settler", error);
         }
     }

@@ -14,6 +14,7 @@ use super::options::Options;
 use super::policy::Policy;
 use super::trace::Trace;
 use super::{JobError, Perform};
+use crate::store::JobRecord;
 use crate::trouble::{OnError, Trouble, Troubles};
 
 /// Collects jobs and the state that they share.
@@ -185,8 +186,16 @@ impl Handlers {
         self.layers.around(&cx, Box::pin(body))
     }
 
-    pub(crate) fn span(&self, trace: &Trace, span: &tracing::Span, troubles: &Troubles) {
-        self.layers.span(trace, span, troubles);
+    /// The span of an attempt, which every line of its log stands in.
+    pub(crate) fn span(&self, job: &JobRecord, troubles: &Troubles) -> tracing::Span {
+        let trace = Trace::of(&job.payload);
+        let span = tracing::info_span!(
+            "perform", job = %job.id, class = job.class, queue = job.queue,
+            attempt = job.payload.executions() + 1,
+            parent_job = trace.parent().map(tracing::field::display), trace_id = tracing::field::Empty,
+        );
+        self.layers.span(&trace, &span, troubles);
+        span
     }
 
     pub(crate) fn enqueue_hooks(&self) -> &EnqueueHooks {

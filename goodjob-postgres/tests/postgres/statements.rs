@@ -1,5 +1,6 @@
 //! Every statement is one that the server understands, and the hot ones use their indexes.
 
+use goodjob_postgres::migrate::{self, Plan};
 use goodjob_postgres::{BY_INDEX, PgStore, STATEMENTS};
 use goodjob_testkit::Schema;
 use sqlx::Executor;
@@ -12,7 +13,15 @@ async fn every_statement_prepares_on_the_tables() {
     store.close().await;
 }
 
+/// The table that is made by name alone.
+pub(crate) async fn make_notes(store: &PgStore) {
+    let notes = migrate::steps(Plan::default().with_notes()).pop().unwrap();
+    let notes = migrate::render(notes, &store.options().tables);
+    sqlx::raw_sql(sqlx::AssertSqlSafe(notes)).execute(store.pool()).await.unwrap();
+}
+
 pub(crate) async fn assert_prepared(store: &PgStore, with_ledger: bool) {
+    make_notes(store).await;
     for (name, statement) in store.statements() {
         let of_the_ledger = name.starts_with("LEDGER");
         if name.starts_with("LEDGER_TABLE") || (of_the_ledger && !with_ledger) {
