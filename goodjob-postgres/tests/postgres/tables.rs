@@ -201,7 +201,14 @@ async fn locks_have_the_keys_of_the_hash_function_and_none_stays() {
         .unwrap();
         assert_eq!(held, [key], "{function}");
         let quick = (0..20).map(|_| NewJob::new(&Nap { millis: 0 }).unwrap());
-        let ids = worker.adapter().enqueue_all(quick).await.unwrap();
+        let ids: Vec<_> = worker
+            .adapter()
+            .enqueue_all(quick)
+            .await
+            .unwrap()
+            .into_iter()
+            .map(|job| job.id())
+            .collect();
         worker.all_finished(&ids).await;
         stage.starts(20).await;
         // An unlock under another key would leave the lock of each.
