@@ -74,7 +74,7 @@ fn yardstick(c: &mut Criterion) {
 fn queues(c: &mut Criterion) {
     let text = "-elephants,whales:2;elephants,whales:1;+first,second:3;*:5";
     c.bench_function("queue string parsed", |b| {
-        b.iter(|| black_box(text).parse::<Pools>().unwrap())
+        b.iter(|| black_box(text).parse::<Pools>().unwrap());
     });
     let names: Vec<String> = (0..20).map(|n| format!("queue {n}")).collect();
     let pools =

@@ -299,7 +299,7 @@ impl Writer {
                     tracing::debug!(job = %token.job, execution = %token.execution, fate, "settled");
                 }
                 Settled::Blocked => {
-                    tracing::debug!(job = %token.job, "somebody else holds the row")
+                    tracing::debug!(job = %token.job, "somebody else holds the row");
                 }
                 Settled::Fenced => {
                     let what = "another attempt has taken over: this outcome was not written";

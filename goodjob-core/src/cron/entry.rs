@@ -11,6 +11,9 @@ use crate::job::{Arguments, BoxError, Due, EnqueueError, Job, NewJob, Options, T
 
 type Make = dyn Fn(&Tick) -> Result<Option<NewJob>, BoxError> + Send + Sync;
 
+/// What an option of an entry does to each of its jobs.
+type Change = Arc<dyn Fn(&mut NewJob) + Send + Sync>;
+
 /// A job that is enqueued at each tick of a schedule.
 ///
 /// ```
@@ -32,7 +35,7 @@ pub struct CronEntry {
     key: String,
     schedule: Schedule,
     job: Template,
-    changes: Vec<Arc<dyn Fn(&mut NewJob) + Send + Sync>>,
+    changes: Vec<Change>,
     description: Option<String>,
     enabled_by_default: bool,
 }
