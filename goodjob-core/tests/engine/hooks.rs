@@ -1,5 +1,7 @@
 //! What an application does around enqueues and attempts, what its jobs say, and what it is told of.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
 use std::sync::mpsc::channel;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -303,7 +305,7 @@ async fn a_hook_may_change_a_job_before_it_is_stored() {
     let adapter = stage.adapter.clone().on_enqueue(Changes);
     let one = adapter.enqueue(Plain).await.unwrap();
     let others = adapter.enqueue_all(jobs(2, "A")).await.unwrap();
-    for id in [one, others[0], others[1]] {
+    for id in [one, others[0].id(), others[1].id()] {
         let row = stage.row(id).await;
         assert_eq!((row.queue.as_deref(), row.priority), (Some("elsewhere"), Some(-7)));
         assert_eq!(row.labels, ["of the application"]);
@@ -350,8 +352,8 @@ async fn hooks_around_an_enqueue_nest_and_those_of_a_class_see_its_jobs_alone() 
         ]
     );
     assert_eq!(*ENQUEUED.lock().unwrap(), ["Told", "Told"]);
-    assert!(stage.row(ids[0]).await.labels.is_empty());
-    assert_eq!(stage.row(ids[1]).await.labels, ["of the class"]);
+    assert!(stage.row(ids[0].id()).await.labels.is_empty());
+    assert_eq!(stage.row(ids[1].id()).await.labels, ["of the class"]);
 
     // One is stopped, and all are: a call stores all or none.
     let mut unwanted = new(false);
@@ -391,7 +393,7 @@ async fn a_hook_that_panics_or_does_not_go_on_stops_an_enqueue() {
     assert!(!is_stored(&stage, new.id).await);
     // It is stored already: whoever enqueued it must not take it for refused.
     let hook = Teller { panics_at: Some("after"), ..teller() };
-    let id = with(hook).enqueue_all([job("A")]).await.unwrap()[0];
+    let id = with(hook).enqueue_all([job("A")]).await.unwrap()[0].id();
     assert!(is_stored(&stage, id).await);
     // What a hook makes of a job has to be storable.
     struct Breaks;
@@ -454,7 +456,7 @@ async fn a_trace_goes_from_an_enqueue_to_its_run_and_on_to_what_that_enqueues() 
 
     // Without one, an enqueue begins a trace.
     let adapter = stage.adapter.clone().on_enqueue(TraceIds);
-    let one = adapter.enqueue_all([job("Child")]).await.unwrap()[0];
+    let one = adapter.enqueue_all([job("Child")]).await.unwrap()[0].id();
     let other = Trace::of(&stage.row(one).await.payload).traceparent().unwrap();
     assert_ne!(other.trace_id, root.trace_id);
 }
