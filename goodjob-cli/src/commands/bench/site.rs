@@ -217,12 +217,12 @@ impl Site {
     pub(super) async fn close(&self, is_at_rest: bool) -> Result<(), CliError> {
         self.stop(Shutdown::Now).await;
         if !self.place.is_own() {
-            self.rows.clear().await?;
-            while !is_at_rest {
+            let mut left = self.rows.clear().await?;
+            // A statement that was cut off may store rows yet.
+            left = left.max(u64::from(!is_at_rest));
+            while left > 0 && !is_at_rest {
                 tokio::time::sleep(AFTERMATH).await;
-                if self.rows.clear().await? == 0 {
-                    break;
-                }
+                left = self.rows.clear().await?;
             }
         }
         self.store.close().await;
