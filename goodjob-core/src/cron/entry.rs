@@ -9,6 +9,7 @@ use crate::clock::Timestamp;
 use crate::ids::JobId;
 use crate::job::{Arguments, BoxError, Due, EnqueueError, Job, NewJob, Options, Tick};
 
+type Change = dyn Fn(&mut NewJob) + Send + Sync;
 type Make = dyn Fn(&Tick) -> Result<Option<NewJob>, BoxError> + Send + Sync;
 
 /// A job that is enqueued at each tick of a schedule.
@@ -32,7 +33,7 @@ pub struct CronEntry {
     key: String,
     schedule: Schedule,
     job: Template,
-    changes: Vec<Arc<dyn Fn(&mut NewJob) + Send + Sync>>,
+    changes: Vec<Arc<Change>>,
     description: Option<String>,
     enabled_by_default: bool,
 }
