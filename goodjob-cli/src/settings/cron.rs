@@ -223,10 +223,10 @@ fn arguments(
     }
 }
 
-type Option_ = Box<dyn FnOnce(CronEntry) -> CronEntry>;
+type Change = Box<dyn FnOnce(CronEntry) -> CronEntry>;
 
 /// What `set` asks for.
-fn options(key: &str, table: &Map<String, Json>, problems: &mut Problems<'_>) -> Vec<Option_> {
+fn options(key: &str, table: &Map<String, Json>, problems: &mut Problems<'_>) -> Vec<Change> {
     let set = match table.get("set") {
         None | Some(Json::Null) => return Vec::new(),
         Some(Json::Object(set)) => set,
@@ -236,7 +236,7 @@ fn options(key: &str, table: &Map<String, Json>, problems: &mut Problems<'_>) ->
         }
     };
     unknown(&[key, "set"], set, &OPTIONS, problems);
-    let mut options: Vec<Option_> = Vec::new();
+    let mut options: Vec<Change> = Vec::new();
     for (name, value) in set.iter().filter(|(_, value)| !value.is_null()) {
         match option(name, value) {
             Ok(Some(option)) => options.push(option),
@@ -248,7 +248,7 @@ fn options(key: &str, table: &Map<String, Json>, problems: &mut Problems<'_>) ->
 }
 
 /// One option; `None` for a name that is none, and the error is what was expected.
-fn option(name: &str, value: &Json) -> Result<Option<Option_>, &'static str> {
+fn option(name: &str, value: &Json) -> Result<Option<Change>, &'static str> {
     Ok(Some(match name {
         "queue" => {
             let queue = value.as_str().ok_or("a text")?.to_owned();

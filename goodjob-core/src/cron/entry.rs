@@ -9,10 +9,8 @@ use crate::clock::Timestamp;
 use crate::ids::JobId;
 use crate::job::{Arguments, BoxError, Due, EnqueueError, Job, NewJob, Options, Tick};
 
+type Change = dyn Fn(&mut NewJob) + Send + Sync;
 type Make = dyn Fn(&Tick) -> Result<Option<NewJob>, BoxError> + Send + Sync;
-
-/// What an option of an entry does to each of its jobs.
-type Change = Arc<dyn Fn(&mut NewJob) + Send + Sync>;
 
 /// A job that is enqueued at each tick of a schedule.
 ///
@@ -35,7 +33,7 @@ pub struct CronEntry {
     key: String,
     schedule: Schedule,
     job: Template,
-    changes: Vec<Change>,
+    changes: Vec<Arc<Change>>,
     description: Option<String>,
     enabled_by_default: bool,
 }

@@ -46,6 +46,9 @@ const ROWS: &str = "SELECT count(*) FROM good_jobs WHERE cron_key = 'secondly'";
 async fn two_processes_store_each_tick_once_beside_a_tick_of_ruby() {
     let database = crate::database().await;
     let (pool, runs) = (database.pool().await, Runs::at(&database.url()).await);
+    let cron = || Cron { entries: vec![entry("secondly", "* * * * * *")], ..Cron::default() };
+    let one = worker(&database, &runs, cron()).await;
+    let other = worker(&database, &runs, cron()).await;
     // A process of the gem has been faster with one of the ticks to come.
     let theirs = (Utc::now() + TimeDelta::seconds(4)).with_nanosecond(0).unwrap();
     sqlx::query(
@@ -57,9 +60,6 @@ async fn two_processes_store_each_tick_once_beside_a_tick_of_ruby() {
     .execute(&pool)
     .await
     .unwrap();
-    let cron = || Cron { entries: vec![entry("secondly", "* * * * * *")], ..Cron::default() };
-    let one = worker(&database, &runs, cron()).await;
-    let other = worker(&database, &runs, cron()).await;
     eventually("six ticks have run", Duration::from_secs(30), async || {
         count(&pool, "SELECT count(*) FROM good_jobs WHERE cron_key = 'secondly' AND finished_at IS NOT NULL")
             .await
