@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use tokio::time::Instant;
+
 /// A wait that gets longer each time in a row.
 #[derive(Debug)]
 pub(crate) struct Pause {

@@ -11,7 +11,7 @@ use tracing::Instrument;
 use super::attempt::Attempt;
 use super::panics;
 use super::pause::at;
-use crate::job::{BareContext, Defaults, Handler, Handlers, JobError, JobResult, Scene, TimedOut};
+use crate::job::{BareContext, Defaults, Handler, Handlers, JobResult, Scene, TimedOut};
 use crate::store::Outcome;
 use crate::trouble::{Trouble, TroubleKind, Troubles};
 
