@@ -107,6 +107,10 @@ mod documents {
     mod cron {}
     #[doc = include_str!("../../docs/retries.md")]
     mod retries {}
+    #[doc = include_str!("../../docs/hooks.md")]
+    mod hooks {}
+    #[doc = include_str!("../../docs/jobs.md")]
+    mod jobs {}
     #[doc = include_str!("../../docs/queues.md")]
     mod queues {}
     #[doc = include_str!("../../docs/promises.md")]

@@ -333,7 +333,7 @@ async fn the_application_is_told_when_a_session_is_lost() {
     let database = crate::database().await;
     let stage = Stage::on(&database).await;
     let (told_of, troubles) = channel();
-    let registry = stage.naps().on_error(move |trouble| drop(told_of.send(trouble.kind)));
+    let registry = stage.naps().on_error(move |trouble| told_of.send(trouble.kind).unwrap_or(()));
     let worker = Harness::start(&database, registry).await;
     let troubles = Mutex::new(troubles);
     let process = worker.capsule().process();
