@@ -313,7 +313,7 @@ async fn hooks_are_around_what_is_stored_in_a_transaction() {
     let stopped = adapter.enqueue(echo()).priority(99).enqueue_in(&mut *tx).await.unwrap_err();
     assert_eq!(stopped.to_string(), "EchoJob: not enqueued: nothing that unimportant");
     tx.commit().await.unwrap(); // it never reached the transaction
-    for id in [one, two[0], two[1]] {
+    for id in [one, two[0].id(), two[1].id()] {
         let row = goodjob_core::Inspect::job(&store, id).await.unwrap().unwrap();
         assert_eq!(
             (row.queue.as_deref(), row.labels),
