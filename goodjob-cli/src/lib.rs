@@ -103,6 +103,8 @@ fn report(error: &CliError) {
 mod documents {
     #[doc = include_str!("../../docs/cli.md")]
     mod cli {}
+    #[doc = include_str!("../../docs/batches.md")]
+    mod batches {}
     #[doc = include_str!("../../docs/cron.md")]
     mod cron {}
     #[doc = include_str!("../../docs/retries.md")]

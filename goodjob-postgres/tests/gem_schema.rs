@@ -5,6 +5,8 @@
 
 use goodjob_testkit::{Database, Schema};
 
+#[path = "postgres/batches.rs"]
+mod batches;
 #[path = "actions/bulk.rs"]
 mod bulk;
 #[path = "actions/busy.rs"]
