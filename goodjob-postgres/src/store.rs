@@ -51,7 +51,7 @@ struct Inner {
     columns: Columns,
     dialect: Dialect,
     pool: PgPool,
-    /// The connections that write outcomes.
+    /// The connections that write outcomes and look ahead.
     settling: PgPool,
     herald: Herald,
     locks: watch::Sender<LockState>,
@@ -283,7 +283,8 @@ impl Store for PgStore {
 
     async fn upcoming(&self, wanted: &Wanted, limit: usize) -> Result<Vec<Timestamp>, StoreError> {
         let by_lanes = self.inner.has_lanes.load(Ordering::Relaxed);
-        upcoming::upcoming(self.pool(), &self.inner.dialect, wanted, limit, by_lanes)
+        // By the indexes: a look over all lanes may otherwise read the whole table for each of them.
+        upcoming::upcoming(&self.inner.settling, &self.inner.dialect, wanted, limit, by_lanes)
             .await
             .map_err(store_error)
     }

@@ -16,6 +16,7 @@ use super::{
     Common, DEADLINE, FIRST_PAUSE, NotifyCommand, end_predecessor, jittered, set_up, within,
 };
 use crate::error::{is_fatal, store_error};
+use crate::options::BY_INDEX;
 use crate::settle::tokens;
 use crate::{process, sql};
 
@@ -149,7 +150,7 @@ impl NotifySession {
 
     async fn open(&mut self) -> sqlx::Result<Live> {
         let name = format!("goodjob notify {}", self.common.process);
-        let connect = self.common.options.connect.clone().application_name(&name);
+        let connect = self.common.options.connect.clone().application_name(&name).options(BY_INDEX);
         let pool = PgPoolOptions::new()
             .max_connections(1)
             .acquire_timeout(DEADLINE)

@@ -61,14 +61,16 @@ async fn plan_of(statement: &str, parameters: &str) -> String {
         STATEMENTS.iter().find(|(name, _)| *name == statement).map(|(_, text)| *text).unwrap();
     let prepare = format!("PREPARE s AS {text}");
     let mut connection = pool.acquire().await.unwrap();
-    if ["LANES", "AHEAD", "EXPLAIN", "RECENT", "SEEN"].iter().any(|part| statement.contains(part)) {
+    let by_index = ["LANES", "AHEAD", "EXPLAIN", "RECENT", "SEEN", "FREE_GHOSTS", "UPCOMING"];
+    if by_index.iter().any(|part| statement.contains(part)) {
         for (setting, value) in BY_INDEX {
             let set = format!("SET {setting} = '{value}'");
             sqlx::raw_sql(sqlx::AssertSqlSafe(set)).execute(&mut *connection).await.unwrap();
         }
     }
     sqlx::raw_sql(sqlx::AssertSqlSafe(prepare)).execute(&mut *connection).await.unwrap();
-    let explain = format!("EXPLAIN EXECUTE s({parameters})");
+    let parameters = if parameters.is_empty() { "" } else { &format!("({parameters})") };
+    let explain = format!("EXPLAIN EXECUTE s{parameters}");
     let lines: Vec<String> =
         sqlx::query_scalar(sqlx::AssertSqlSafe(explain)).fetch_all(&mut *connection).await.unwrap();
     drop(connection);
@@ -83,6 +85,29 @@ fn assert_no_scan_of_a_table(plan: &str) {
 }
 
 const ME: &str = "'11111111-2222-4333-8444-555555555555'";
+
+/// Each worker asks once in a while, in tables of any size.
+#[tokio::test]
+async fn jobs_with_an_owner_are_found_without_reading_the_others() {
+    let plan = plan_of("FREE_GHOSTS", "").await;
+    assert!(plan.contains("index_good_jobs_on_locked_by_id"), "{plan}");
+    assert_no_scan_of_a_table(&plan);
+    let plan = plan_of("BENCH_OWNED", &format!("'{{{}}}'", ME.trim_matches('\''))).await;
+    assert!(plan.contains("index_good_jobs_on_locked_by_id"), "{plan}");
+    assert_no_scan_of_a_table(&plan);
+}
+
+/// Once for each worker that starts or connects again, and for each lane that there is.
+#[tokio::test]
+async fn future_jobs_are_looked_for_in_ranges_of_the_index_of_lanes() {
+    for (statement, queues) in [("UPCOMING_ANY", "NULL"), ("UPCOMING_ONLY", "'{q1}'")] {
+        let plan = plan_of(statement, &format!("{queues}, 4097, '{{A}}', 100")).await;
+        if crate::SCHEMA == Schema::LEAN {
+            assert!(plan.contains("Scan using index_goodjob_lanes"), "{statement}: {plan}");
+        }
+        assert_no_scan_of_a_table(&plan);
+    }
+}
 
 /// Without the index of lanes.
 #[tokio::test]
