@@ -46,6 +46,8 @@ async fn without_listen_a_job_starts_within_a_poll_interval() {
     .await;
     let mut latencies = Vec::new();
     for _ in 0..4 {
+        // Soon after a job a worker looks for more of its own accord.
+        worker.capsule().idle_for(millis(300)).await;
         let enqueued = Instant::now();
         let id = worker.enqueue(SHORT).await;
         let (started, at) = stage.start().await;
