@@ -213,16 +213,23 @@ impl Site {
         self.workers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Removes what was stored by statements that were under way, until none is left.
+    async fn clear_aftermath(&self) -> Result<(), CliError> {
+        loop {
+            tokio::time::sleep(AFTERMATH).await;
+            if self.rows.clear().await? == 0 {
+                return Ok(());
+            }
+        }
+    }
+
     /// Stops who still works, and removes every row that was made. A throwaway server goes as it is.
     pub(super) async fn close(&self, is_at_rest: bool) -> Result<(), CliError> {
         self.stop(Shutdown::Now).await;
         if !self.place.is_own() {
             self.rows.clear().await?;
-            while !is_at_rest {
-                tokio::time::sleep(AFTERMATH).await;
-                if self.rows.clear().await? == 0 {
-                    break;
-                }
+            if !is_at_rest {
+                self.clear_aftermath().await?;
             }
         }
         self.store.close().await;
