@@ -204,6 +204,7 @@ async fn costs_the_same(first: &str) {
         costs.push(cost);
     }
     for (small, large) in costs[0].iter().zip(&costs[1]) {
+        println!("after {first:?}, pages of a group of {GROUP}: {small:?} {large:?}");
         assert!(small.1 > 5 * GROUP as i64, "{small:?} is about a group of {GROUP}");
         assert!(
             large.1 * 10 <= small.1 * 11,
