@@ -6,6 +6,7 @@ use std::pin::Pin;
 use std::time::Duration;
 
 use crate::backend::Backend;
+use crate::capsule::Inline;
 use crate::clock::Timestamp;
 use crate::ids::JobId;
 use crate::job::{Due, EnqueueError, Job, NewJob};
@@ -15,13 +16,29 @@ use crate::store::Store;
 #[derive(Clone)]
 pub struct Adapter {
     backend: Backend,
+    /// Does due jobs before a call returns.
+    inline: Option<Inline>,
 }
 
 impl Adapter {
     /// An adapter for a backend.
     #[must_use]
     pub fn new(backend: impl Into<Backend>) -> Self {
-        Self { backend: backend.into() }
+        Self { backend: backend.into(), inline: None }
+    }
+
+    /// An adapter whose due jobs are done before its calls return.
+    pub(crate) fn performing(inline: Inline) -> Self {
+        Self { backend: inline.backend().clone(), inline: Some(inline) }
+    }
+
+    /// Stores jobs, and does those that are to be done at once.
+    async fn store(&self, jobs: &[NewJob]) -> Result<(), EnqueueError> {
+        self.backend.store().insert(jobs).await?;
+        match &self.inline {
+            Some(inline) => Ok(inline.perform_stored(jobs).await?),
+            None => Ok(()),
+        }
     }
 
     /// Enqueues a job when the returned value is awaited; options may be chained before that.
@@ -52,7 +69,7 @@ impl Adapter {
         let jobs: Vec<NewJob> = jobs.into_iter().collect();
         jobs.iter().try_for_each(NewJob::check)?;
         if !jobs.is_empty() {
-            self.backend.store().insert(&jobs).await?;
+            self.store(&jobs).await?;
         }
         Ok(jobs.iter().map(|job| job.id).collect())
     }
@@ -140,7 +157,7 @@ impl<'a> IntoFuture for Enqueue<'a> {
         Box::pin(async move {
             let adapter = self.adapter;
             let job = self.into_job()?;
-            adapter.backend.store().insert(std::slice::from_ref(&job)).await?;
+            adapter.store(std::slice::from_ref(&job)).await?;
             Ok(job.id)
         })
     }

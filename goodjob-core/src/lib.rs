@@ -19,6 +19,8 @@
 //!
 //! Beside it stand `queue.rs` (which queues a pool takes), `capsule/timetable.rs` (future jobs),
 //! `capsule/heart.rs` (the heartbeat), `capsule/janitor.rs` (old jobs are deleted) and `store/memory.rs` (a store to test with and to read).
+//! `mode.rs` and `setup.rs` say whether this process does jobs at all, and `capsule/inline.rs` does them while
+//! their caller waits.
 //! This crate knows no SQL and no HTTP; a backend implements [`Store`] and [`Notifier`].
 
 mod adapter;
@@ -29,13 +31,15 @@ mod config;
 mod host;
 mod ids;
 mod job;
+mod mode;
 mod notifier;
 mod queue;
+mod setup;
 mod store;
 
 pub use adapter::{Adapter, Enqueue};
 pub use backend::Backend;
-pub use capsule::{Capsule, Drained, PoolState};
+pub use capsule::{Capsule, Drained, Inline, InlineError, JobFailed, PoolState, Vitals};
 pub use clock::{Clock, Timestamp};
 pub use config::{
     Cleanup, Config, DEFAULT_CANCEL_GRACE, DEFAULT_CLEANUP_INTERVAL, DEFAULT_CLEANUP_INTERVAL_JOBS,
@@ -50,8 +54,10 @@ pub use job::{
     Panicked, Payload, Perform, Policy, Preserve, Registry, Retry, Run, Running, Tick, Ties,
     TimedOut, Unhandled, Verdict, ruby,
 };
+pub use mode::{ExecutionMode, ExecutionModeError, Role};
 pub use notifier::{CHANNEL, Notice, NoticeError, Notifier, Signal};
 pub use queue::{Pool, Pools, QueueSelector, QueueStringError};
+pub use setup::Setup;
 pub use store::{
     Claim, Claims, Cleaned, ErrorEvent, ExecutionRecord, Fate, Health, Inserted, Inspect,
     JobRecord, JobState, LockState, MemoryStore, Outcome, PoolReport, ProcessRecord, Retention,

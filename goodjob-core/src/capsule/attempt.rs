@@ -7,8 +7,17 @@ use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Instant;
 
 use super::settler::{Ended, SettlerHandle};
-use crate::job::{Defaults, Policy};
-use crate::store::{Claim, Outcome, settle};
+use crate::job::{Defaults, ErrorNote, Policy};
+use crate::store::{Claim, ErrorEvent, Outcome, settle};
+
+/// What came of an attempt for its job.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Came {
+    /// What kind of end it was, unless it simply succeeded.
+    pub(crate) event: Option<ErrorEvent>,
+    /// How soon the job is due again.
+    pub(crate) again: Option<Duration>,
+}
 
 /// One attempt, from the claim to its settlement.
 #[derive(Debug)]
@@ -32,17 +41,22 @@ impl Attempt {
     /// From here on the job may have had effects: it is not released any more, but settled.
     pub(crate) fn begin(&mut self) {
         self.begun = Some(Instant::now());
+        self.settler.meter().began(&self.claim);
     }
 
     /// Hands the outcome over to be written.
-    pub(crate) fn end(mut self, outcome: &Outcome, policy: &Policy, defaults: Defaults) {
-        self.settle(outcome, policy, defaults);
+    pub(crate) fn end(mut self, outcome: &Outcome, policy: &Policy, defaults: Defaults) -> Came {
+        self.settle(outcome, policy, defaults)
     }
 
-    fn settle(&mut self, outcome: &Outcome, policy: &Policy, defaults: Defaults) {
+    fn settle(&mut self, outcome: &Outcome, policy: &Policy, defaults: Defaults) -> Came {
         let took = self.begun.map_or(Duration::ZERO, |begun| begun.elapsed());
         let settlement = settle(&self.claim, outcome, policy, defaults, took, rand::random());
+        self.settler.meter().ended(&self.claim, &settlement);
+        let event = settlement.job.error().map(ErrorNote::event);
+        let came = Came { event, again: settlement.job.again() };
         self.give(Ended::Settle(self.claim.token, settlement));
+        came
     }
 
     fn give(&mut self, ended: Ended) {

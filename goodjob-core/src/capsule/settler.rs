@@ -4,10 +4,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
-use tokio::task::JoinHandle;
+use tokio::task::{AbortHandle, JoinHandle};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use super::meter::Meter;
 use super::pause::Pause;
 use crate::job::ErrorNote;
 use crate::store::{Fate, Settled, Settlement, Store, StoreError, Token};
@@ -46,17 +47,27 @@ enum Message {
 
 /// Asks the settler for news without keeping it from ending.
 #[derive(Clone, Debug)]
-pub(crate) struct Backlog(mpsc::WeakUnboundedSender<Message>);
+pub(crate) struct Backlog {
+    messages: mpsc::WeakUnboundedSender<Message>,
+    room: Arc<Semaphore>,
+    meter: Arc<Meter>,
+}
 
 impl Backlog {
     /// Waits until every outcome that was handed over before is written, or given up.
     pub(crate) async fn written(&self) {
         let (answer, heard) = oneshot::channel();
         // A settler that has ended has written all that it could, and answers no more.
-        let Some(messages) = self.0.upgrade() else { return };
+        let Some(messages) = self.messages.upgrade() else { return };
         let _ = messages.send(Message::Flush(answer));
         drop(messages);
         let _ = heard.await;
+    }
+
+    /// A handle to hand outcomes over by; `None` when the settler has ended. It keeps it from ending.
+    pub(crate) fn handle(&self) -> Option<SettlerHandle> {
+        let (room, meter) = (Arc::clone(&self.room), Arc::clone(&self.meter));
+        Some(SettlerHandle { messages: self.messages.upgrade()?, room, meter })
     }
 }
 
@@ -65,12 +76,18 @@ impl Backlog {
 pub(crate) struct SettlerHandle {
     messages: mpsc::UnboundedSender<Message>,
     room: Arc<Semaphore>,
+    meter: Arc<Meter>,
 }
 
 impl SettlerHandle {
     /// Room for attempts; as long as there is none, no job should be claimed.
     pub(crate) fn room(&self) -> &Arc<Semaphore> {
         &self.room
+    }
+
+    /// Counts what attempts do.
+    pub(crate) fn meter(&self) -> &Meter {
+        &self.meter
     }
 
     pub(crate) fn send(&self, ended: Ended, permit: Option<OwnedSemaphorePermit>) {
@@ -90,12 +107,17 @@ pub(crate) struct Settler {
 }
 
 impl Settler {
-    pub(crate) fn start(store: Arc<dyn Store>, cut: CancellationToken, slots: usize) -> Self {
+    pub(crate) fn start(
+        store: Arc<dyn Store>,
+        cut: CancellationToken,
+        slots: usize,
+        meter: Arc<Meter>,
+    ) -> Self {
         let (messages, inbox) = mpsc::unbounded_channel();
         let room = Arc::new(Semaphore::new(slots + MAX_WAITING));
         let task =
             tokio::spawn(Writer { store, cut, last_try: None, blocked: Vec::new() }.run(inbox));
-        Self { handle: SettlerHandle { messages, room }, task }
+        Self { handle: SettlerHandle { messages, room, meter }, task }
     }
 
     pub(crate) fn handle(&self) -> SettlerHandle {
@@ -103,7 +125,12 @@ impl Settler {
     }
 
     pub(crate) fn backlog(&self) -> Backlog {
-        Backlog(self.handle.messages.downgrade())
+        let SettlerHandle { messages, room, meter } = self.handle();
+        Backlog { messages: messages.downgrade(), room, meter }
+    }
+
+    pub(crate) fn task(&self) -> AbortHandle {
+        self.task.abort_handle()
     }
 
     /// Writes what is left. Every other handle has to be gone.

@@ -75,6 +75,15 @@ impl Fate {
         matches!(self, Self::Succeed | Self::Discard { .. })
     }
 
+    /// How soon it is due again; `None` when it is over or was put back.
+    #[must_use]
+    pub fn again(&self) -> Option<Duration> {
+        match self {
+            Self::Retry { wait, .. } => Some(*wait),
+            Self::Succeed | Self::PutBack { .. } | Self::Discard { .. } => None,
+        }
+    }
+
     /// The error that the attempt and the job are marked with.
     #[must_use]
     pub fn error(&self) -> Option<&ErrorNote> {
