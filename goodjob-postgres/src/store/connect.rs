@@ -6,6 +6,7 @@ use goodjob_core::Adapter;
 use sqlx::PgPool;
 use tokio::sync::{broadcast, watch};
 
+use super::generations::Generations;
 use super::{Inner, PgStore, SIGNALS};
 use crate::dialect::{Columns, Dialect};
 use crate::error::ConnectError;
@@ -43,34 +44,11 @@ impl PgStore {
         Ok(store)
     }
 
-    /// A store that connects when it is first used, and checks nothing.
+    /// A store that connects when it is first used, and checks nothing. It may be made before there is a
+    /// runtime, and before a fork.
     #[must_use]
     pub fn lazy(options: PgOptions) -> Self {
-        let (pool, settling) = (options.pool(), options.settling_pool());
-        Self::over(options, pool, settling, Columns::default())
-    }
-
-    fn over(options: PgOptions, pool: PgPool, settling: PgPool, columns: Columns) -> Self {
-        let dialect = Dialect::of(&options, columns);
-        let (signals, _) = broadcast::channel(SIGNALS);
-        let locks = watch::Sender::default();
-        let (hearing, sessions) = (watch::Sender::default(), Mutex::default());
-        let has_lanes = Arc::default();
-        let herald = Herald::new(pool.clone(), dialect.clone(), options.listen_notify);
-        let inner = Inner {
-            options,
-            columns,
-            dialect,
-            pool,
-            settling,
-            herald,
-            locks,
-            signals,
-            hearing,
-            has_lanes,
-            sessions,
-        };
-        Self { inner: Arc::new(inner) }
+        Self { inner: Arc::new(Generations::new(options, Columns::default())) }
     }
 
     /// The same store for tables with these columns.
@@ -78,8 +56,9 @@ impl PgStore {
         match columns == Columns::default() {
             true => self,
             false => {
-                let Inner { options, pool, settling, .. } = &*self.inner;
-                Self::over(options.clone(), pool.clone(), settling.clone(), columns)
+                let Inner { options, pool, settling, .. } = &**self.inner;
+                let inner = Inner::over(options.clone(), pool.clone(), settling.clone(), columns);
+                Self { inner: Arc::new(Generations::of(inner)) }
             }
         }
     }
@@ -145,6 +124,33 @@ impl PgStore {
 }
 
 impl Inner {
+    pub(super) fn new(options: PgOptions, columns: Columns) -> Self {
+        let (pool, settling) = (options.pool(), options.settling_pool());
+        Self::over(options, pool, settling, columns)
+    }
+
+    fn over(options: PgOptions, pool: PgPool, settling: PgPool, columns: Columns) -> Self {
+        let dialect = Dialect::of(&options, columns);
+        let (signals, _) = broadcast::channel(SIGNALS);
+        let locks = watch::Sender::default();
+        let (hearing, sessions) = (watch::Sender::default(), Mutex::default());
+        let has_lanes = Arc::default();
+        let herald = Herald::new(pool.clone(), dialect.clone(), options.listen_notify);
+        Self {
+            options,
+            columns,
+            dialect,
+            pool,
+            settling,
+            herald,
+            locks,
+            signals,
+            hearing,
+            has_lanes,
+            sessions,
+        }
+    }
+
     fn migrations(&self) -> Migrations {
         let (dialect, tables) = (self.dialect.clone(), self.options.tables.clone());
         Migrations { dialect, tables }
