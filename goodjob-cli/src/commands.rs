@@ -14,7 +14,7 @@ mod start;
 mod status;
 mod workplace;
 
-pub(crate) use workplace::Workplace;
+pub(crate) use workplace::{Workplace, all_jobs, settings_file};
 
 use goodjob_core::Handlers;
 

@@ -18,20 +18,27 @@
 //!
 //! `args.rs` is what was typed, `settings.rs` what that and the environment and `goodjob.toml` mean,
 //! `commands/` what is then done, `error.rs` how it can fail and with which exit code. [`handlers`] are
-//! jobs done by commands and servers instead of Rust.
+//! jobs done by commands and servers instead of Rust. For an application's own servers there are
+//! [`Configuration`], the same settings as a value, and [`probe`].
 
 mod args;
 mod commands;
+mod configuration;
 mod environment;
 mod error;
 pub mod handlers;
 mod logging;
 mod output;
+mod pidfile;
+pub mod probe;
 mod settings;
 mod signals;
+mod systemd;
 
+pub use configuration::{Configuration, ConfigurationError};
 pub use environment::Environment;
 pub use error::exit;
+pub use signals::{Interrupt, Signals};
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -100,6 +107,10 @@ fn report(error: &CliError) {
 /// The code in the documents compiles. (That of the README is an example's, which a test compares.)
 #[cfg(doctest)]
 mod documents {
+    #[doc = include_str!("../../docs/async.md")]
+    mod in_process {}
+    #[doc = include_str!("../../docs/deploying.md")]
+    mod deploying {}
     #[doc = include_str!("../../docs/cli.md")]
     mod cli {}
     #[doc = include_str!("../../docs/retries.md")]

@@ -17,10 +17,12 @@ pub(crate) use layers::SettingsFile;
 pub(crate) use problem::{Place, Problem, Problems};
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::num::NonZeroUsize;
+use std::path::PathBuf;
 use std::time::Duration;
 
-use goodjob_core::{Cleanup, Config, Pools, Preserve, Shutdown, Unhandled};
+use goodjob_core::{Cleanup, Config, ExecutionMode, Pools, Preserve, Shutdown, Unhandled};
 use goodjob_postgres::{PgOptions, TableNames};
 
 use crate::environment::Environment;
@@ -49,6 +51,11 @@ pub(crate) struct Settings {
     pub(crate) cleanup: Cleanup,
     pub(crate) cancel_grace: Duration,
     pub(crate) log_format: LogFormat,
+    /// Where an application's own processes do jobs.
+    pub(crate) execution_mode: ExecutionMode,
+    /// Where probes are answered.
+    pub(crate) probe: Option<SocketAddr>,
+    pub(crate) pidfile: Option<PathBuf>,
     /// By class.
     pub(crate) jobs: BTreeMap<String, JobSettings>,
     /// The file that they came from.

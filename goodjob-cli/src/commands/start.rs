@@ -1,5 +1,7 @@
 //! `goodjob start`: runs jobs until a signal, an idle timeout, or with `--once` until none is due.
 
+use std::net::SocketAddr;
+
 use goodjob_core::{Capsule, Config, Drained, Handlers};
 use goodjob_postgres::{LockStrategy, PgOptions, PgStore};
 use tracing::{info, warn};
@@ -8,8 +10,11 @@ use super::Workplace;
 use super::workplace::all_jobs;
 use crate::args::StartArgs;
 use crate::error::CliError;
+use crate::pidfile::Pidfile;
+use crate::probe::{Probe, ProbeServer};
 use crate::settings::Settings;
 use crate::signals::{Interrupt, Signals};
+use crate::systemd;
 
 pub(super) async fn start(
     args: &StartArgs,
@@ -21,16 +26,25 @@ pub(super) async fn start(
     let database = settings.database.as_ref().ok_or(CliError::NoDatabase)?;
     // Before connecting, so that a signal from here on ends the worker in order.
     let mut signals = Signals::catch().map_err(|error| CliError::Failed(error.to_string()))?;
+    let _pidfile = settings.pidfile.as_deref().map(Pidfile::write).transpose()?;
+    // Before the capsule, which counts only for a recorder that is there when it starts.
+    let probes = settings.probe.map(answer_probes).transpose()?;
 
     let config = settings.config();
-    let capsule = tokio::select! {
-        capsule = connect(database, &config, &handlers) => capsule?,
+    let (capsule, store) = tokio::select! {
+        connected = connect(database, &config, &handlers) => connected?,
         signal = signals.next() => return interrupted_early(signal),
     };
+    if let Some((probe, _)) = &probes {
+        probe.watch(&capsule, &store);
+    }
     announce(&capsule, &config, &settings, database, &handlers);
+    systemd::ready();
+    let _watchdog = systemd::watchdog(&capsule);
 
     let reason = until_the_end(&capsule, args.once, &settings, &mut signals).await;
     info!("{reason}: taking no new jobs");
+    systemd::stopping();
     shut_down(&capsule, &settings, &mut signals).await
 }
 
@@ -38,9 +52,17 @@ async fn connect(
     database: &PgOptions,
     config: &Config,
     handlers: &Handlers,
-) -> Result<Capsule, CliError> {
+) -> Result<(Capsule, PgStore), CliError> {
     let store = PgStore::connect(database.clone()).await?;
-    Ok(Capsule::start(config.clone(), handlers.clone(), store).await?)
+    Ok((Capsule::start(config.clone(), handlers.clone(), &store).await?, store))
+}
+
+fn answer_probes(address: SocketAddr) -> Result<(Probe, ProbeServer), CliError> {
+    let probe = Probe::new();
+    let server = ProbeServer::start(address, &probe)
+        .map_err(|reason| CliError::Probe { address, reason })?;
+    info!("probes are answered at http://{}", server.address());
+    Ok((probe, server))
 }
 
 /// Nothing was claimed yet, so there is nothing to wait for.
