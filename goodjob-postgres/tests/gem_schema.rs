@@ -19,6 +19,8 @@ mod fence;
 mod fleet;
 #[path = "postgres/idle.rs"]
 mod idle;
+#[path = "postgres/inline.rs"]
+mod inline;
 #[path = "postgres/locks.rs"]
 mod locks;
 #[path = "postgres/pauses.rs"]

@@ -20,6 +20,8 @@ mod fleet;
 mod growth;
 #[path = "postgres/idle.rs"]
 mod idle;
+#[path = "postgres/inline.rs"]
+mod inline;
 #[path = "postgres/locks.rs"]
 mod locks;
 #[path = "postgres/migrations.rs"]
