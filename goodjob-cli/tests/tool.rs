@@ -9,6 +9,8 @@ mod command;
 mod database;
 #[path = "tool/jobs.rs"]
 mod jobs;
+#[path = "tool/probes.rs"]
+mod probes;
 #[path = "tool/settings.rs"]
 mod settings;
 #[path = "tool/usage.rs"]
