@@ -110,9 +110,9 @@ fn be_a_server() {
     tracing_subscriber::fmt().with_writer(std::io::stderr).with_ansi(false).init();
     // Made before there is a runtime, as before a fork.
     let store = PgStore::lazy(settings.database().unwrap());
-    let setup = Setup::new(settings.mode(), settings.config(), jobs(&url), &store);
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let code = runtime.block_on(async {
+        let setup = Setup::new(settings.mode(), settings.config(), jobs(&url), &store);
         let mut signals = Signals::catch().unwrap();
         let listener = server::listen(([127, 0, 0, 1], port.parse().unwrap()).into()).unwrap();
         let app = Router::new().route("/naps/{count}", post(nap)).with_state(setup.adapter());
