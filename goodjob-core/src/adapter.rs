@@ -9,7 +9,7 @@ use crate::backend::Backend;
 use crate::clock::Timestamp;
 use crate::ids::JobId;
 use crate::job::{Due, EnqueueError, Job, NewJob};
-use crate::store::Store;
+use crate::store::{Inserted, Store};
 
 /// Enqueues jobs into a store. Cheap to clone.
 #[derive(Clone)]
@@ -41,7 +41,8 @@ impl Adapter {
         Enqueue { adapter: self, job: NewJob::new(&job) }
     }
 
-    /// Enqueues many jobs in one statement, all or none. Their ids come back in the same order.
+    /// Enqueues many jobs in one statement, all or none. The ids of those that are stored come back in the
+    /// same order; one that its limits stop is left out. [`enqueue_each`](Self::enqueue_each) tells of those.
     ///
     /// # Errors
     /// When one of them cannot be stored, or the store does not take them.
@@ -49,12 +50,28 @@ impl Adapter {
         &self,
         jobs: impl IntoIterator<Item = NewJob>,
     ) -> Result<Vec<JobId>, EnqueueError> {
+        let answers = self.enqueue_each(jobs).await?.into_iter();
+        let stored = answers.filter_map(|answer| match answer {
+            Inserted::New(id) | Inserted::AlreadyThere(id) => Some(id),
+            Inserted::Stopped { .. } => None,
+        });
+        Ok(stored.collect())
+    }
+
+    /// As [`enqueue_all`](Self::enqueue_all), with what became of each job, in the same order.
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn enqueue_each(
+        &self,
+        jobs: impl IntoIterator<Item = NewJob>,
+    ) -> Result<Vec<Inserted>, EnqueueError> {
         let jobs: Vec<NewJob> = jobs.into_iter().collect();
         jobs.iter().try_for_each(NewJob::check)?;
-        if !jobs.is_empty() {
-            self.backend.store().insert(&jobs).await?;
+        if jobs.is_empty() {
+            return Ok(Vec::new());
         }
-        Ok(jobs.iter().map(|job| job.id).collect())
+        Ok(self.backend.store().insert(&jobs).await?)
     }
 }
 
@@ -140,8 +157,11 @@ impl<'a> IntoFuture for Enqueue<'a> {
         Box::pin(async move {
             let adapter = self.adapter;
             let job = self.into_job()?;
-            adapter.backend.store().insert(std::slice::from_ref(&job)).await?;
-            Ok(job.id)
+            let mut answers = adapter.backend.store().insert(std::slice::from_ref(&job)).await?;
+            match answers.pop() {
+                Some(Inserted::Stopped { by, .. }) => Err(EnqueueError::LimitExceeded(by)),
+                _ => Ok(job.id),
+            }
         })
     }
 }

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
+use crate::limits::LimitStore;
 use crate::notifier::Notifier;
 use crate::store::{MemoryStore, Store};
 
@@ -22,19 +23,33 @@ use crate::store::{MemoryStore, Store};
 pub struct Backend {
     store: Arc<dyn Store>,
     notifier: Arc<dyn Notifier>,
+    limits: Option<Arc<dyn LimitStore>>,
 }
 
 impl Backend {
     /// A backend that stores jobs and brings notices of them.
     #[must_use]
     pub fn new(store: Arc<dyn Store>, notifier: Arc<dyn Notifier>) -> Self {
-        Self { store, notifier }
+        Self { store, notifier, limits: None }
     }
 
     /// Where jobs are kept.
     #[must_use]
     pub fn store(&self) -> &Arc<dyn Store> {
         &self.store
+    }
+
+    /// The same backend, which keeps limits by this. Without it no limited job begins.
+    #[must_use]
+    pub fn with_limits(mut self, limits: Arc<dyn LimitStore>) -> Self {
+        self.limits = Some(limits);
+        self
+    }
+
+    /// What keeps limits, if anything does.
+    #[must_use]
+    pub fn limits(&self) -> Option<&Arc<dyn LimitStore>> {
+        self.limits.as_ref()
     }
 
     /// What brings notices.
@@ -46,7 +61,7 @@ impl Backend {
 
 impl From<Arc<MemoryStore>> for Backend {
     fn from(memory: Arc<MemoryStore>) -> Self {
-        Self::new(memory.clone(), memory)
+        Self::new(memory.clone(), memory.clone()).with_limits(memory)
     }
 }
 

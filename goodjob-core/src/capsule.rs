@@ -30,6 +30,7 @@ use crate::clock::Clock;
 use crate::config::{Config, Shutdown};
 use crate::ids::{JobId, ProcessId};
 use crate::job::Handlers;
+use crate::limits::Gate;
 use crate::notifier::{Notifier, Signal};
 use crate::store::{StoreError, Wanted};
 use heart::Heart;
@@ -123,8 +124,9 @@ impl Capsule {
         handlers: impl Into<Handlers>,
         backend: impl Into<Backend>,
     ) -> Result<Self, StoreError> {
-        let handlers = Arc::new(handlers.into());
         let backend = backend.into();
+        let gate = Gate::of(backend.limits().cloned());
+        let handlers = Arc::new(handlers.into().behind(&gate));
         let store = Arc::clone(backend.store());
         let (stop, cut) = (CancellationToken::new(), CancellationToken::new());
         panics::keep_locations();

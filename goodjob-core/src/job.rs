@@ -3,6 +3,7 @@
 mod arguments;
 mod context;
 mod error;
+mod limits;
 mod options;
 mod payload;
 mod policy;
@@ -14,6 +15,7 @@ mod ties;
 pub use arguments::{Arguments, ArgumentsError};
 pub use context::{BareContext, Context};
 pub use error::{BoxError, ErrorNote, JobError, JobResult, Panicked, TimedOut, Verdict};
+pub use limits::{Bound, Count, Exceeded, Limits, LimitsError, Rule, Scope, Throttle};
 pub use options::{Due, EnqueueError, NewJob, Options};
 pub use payload::Payload;
 pub use policy::{Backoff, Decision, Defaults, Policy, Retry, Unhandled};
@@ -57,6 +59,13 @@ pub trait Job: Serialize + DeserializeOwned + Send + 'static {
     #[must_use]
     fn defaults() -> Options {
         Options::new()
+    }
+
+    /// How many jobs like this one may wait, run at once, or start in a while. By default nothing is
+    /// limited. Asked when the job is enqueued, and again each time before it begins.
+    #[must_use]
+    fn limits(&self) -> Limits {
+        Limits::new()
     }
 }
 

@@ -18,7 +18,7 @@
 //! | `capsule/settler.rs` | the decision is written, in groups, and the lock released |
 //!
 //! Beside it stand `queue.rs` (which queues a pool takes), `capsule/timetable.rs` (future jobs),
-//! `capsule/heart.rs` (the heartbeat), `capsule/janitor.rs` (old jobs are deleted) and `store/memory.rs` (a store to test with and to read).
+//! `capsule/heart.rs` (the heartbeat), `capsule/janitor.rs` (old jobs are deleted), `limits.rs` (how many jobs may wait and run) and `store/memory.rs` (a store to test with and to read).
 //! This crate knows no SQL and no HTTP; a backend implements [`Store`] and [`Notifier`].
 
 mod adapter;
@@ -29,6 +29,7 @@ mod config;
 mod host;
 mod ids;
 mod job;
+mod limits;
 mod notifier;
 mod queue;
 mod store;
@@ -45,11 +46,12 @@ pub use config::{
 pub use host::HostIdentity;
 pub use ids::{BatchId, ExecutionId, JobId, ProcessId};
 pub use job::{
-    Arguments, ArgumentsError, Backoff, BareContext, BoxError, Context, Decision, Defaults, Due,
-    EnqueueError, ErrorNote, Handler, Handlers, Job, JobError, JobResult, NewJob, Options,
-    Panicked, Payload, Perform, Policy, Preserve, Registry, Retry, Run, Running, Tick, Ties,
-    TimedOut, Unhandled, Verdict, ruby,
+    Arguments, ArgumentsError, Backoff, BareContext, Bound, BoxError, Context, Count, Decision,
+    Defaults, Due, EnqueueError, ErrorNote, Exceeded, Handler, Handlers, Job, JobError, JobResult,
+    Limits, LimitsError, NewJob, Options, Panicked, Payload, Perform, Policy, Preserve, Registry,
+    Retry, Rule, Run, Running, Scope, Throttle, Tick, Ties, TimedOut, Unhandled, Verdict, ruby,
 };
+pub use limits::{Admission, LimitExceeded, LimitStore, Question, Tally, waits_for_room};
 pub use notifier::{CHANNEL, Notice, NoticeError, Notifier, Signal};
 pub use queue::{Pool, Pools, QueueSelector, QueueStringError};
 pub use store::{

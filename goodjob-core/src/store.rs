@@ -22,7 +22,7 @@ use tokio::sync::watch;
 
 use crate::clock::Timestamp;
 use crate::ids::JobId;
-use crate::job::{BoxError, NewJob};
+use crate::job::{BoxError, Exceeded, NewJob};
 use crate::queue::QueueSelector;
 
 /// Keeps jobs, and locks those that are being done.
@@ -46,7 +46,8 @@ use crate::queue::QueueSelector;
 pub trait Store: Any + Send + Sync {
     /// Stores jobs, all or none, and tells workers. A job whose id or whose tick of cron is stored already
     /// is left alone, so that a call may be repeated after [`StoreError::Unknown`], and so that many
-    /// processes may store the same tick.
+    /// processes may store the same tick. One whose own limits are reached, with those before it in the call,
+    /// is [`Inserted::Stopped`] and keeps no other from being stored.
     ///
     /// # Errors
     /// [`StoreError`] by what the caller can do.
@@ -157,12 +158,19 @@ impl Wanted {
 }
 
 /// What became of a job that was to be stored.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Inserted {
     /// It is stored.
     New(JobId),
     /// A job with this id, or for the same tick of cron, was there before.
     AlreadyThere(JobId),
+    /// It is not stored, since one of its limits is reached.
+    Stopped {
+        /// Its id.
+        job: JobId,
+        /// Which limit.
+        by: Exceeded,
+    },
 }
 
 /// What became of an outcome that was to be written.

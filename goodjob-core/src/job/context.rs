@@ -8,6 +8,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::clock::Timestamp;
 use crate::ids::{ExecutionId, JobId};
+use crate::limits::Gate;
 use crate::store::Claim;
 
 /// Handed to [`Perform::perform`](super::Perform::perform): the application's state and the facts
@@ -26,6 +27,7 @@ pub struct BareContext {
     max_attempts: Option<u32>,
     cancelled: CancellationToken,
     stopping: CancellationToken,
+    gate: Gate,
 }
 
 impl BareContext {
@@ -36,7 +38,8 @@ impl BareContext {
         cancelled: CancellationToken,
         stopping: CancellationToken,
     ) -> Self {
-        Self { claim: Arc::new(claim), deadline, max_attempts, cancelled, stopping }
+        let (claim, gate) = (Arc::new(claim), Gate::default());
+        Self { claim, deadline, max_attempts, cancelled, stopping, gate }
     }
 
     /// A context for trying out a handler: nothing stops it but its own time limit.
@@ -52,6 +55,19 @@ impl BareContext {
         )
     }
 
+    /// Asks this gate before the body begins.
+    pub(crate) fn behind(self, gate: Gate) -> Self {
+        Self { gate, ..self }
+    }
+
+    pub(crate) fn gate(&self) -> &Gate {
+        &self.gate
+    }
+
+    pub(crate) fn claim(&self) -> &Claim {
+        &self.claim
+    }
+
     /// Adds the application's state.
     #[must_use]
     pub fn with_state<S>(self, state: S) -> Context<S> {
@@ -60,6 +76,10 @@ impl BareContext {
 }
 
 impl<S> Context<S> {
+    pub(crate) fn bare(&self) -> &BareContext {
+        &self.bare
+    }
+
     /// The state that the application's registry was made with.
     #[must_use]
     pub fn state(&self) -> &S {

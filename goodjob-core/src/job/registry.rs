@@ -11,6 +11,7 @@ use super::context::{BareContext, Context};
 use super::error::JobResult;
 use super::policy::Policy;
 use super::{JobError, Perform};
+use crate::limits::Gate;
 
 /// Collects jobs and the state that they share.
 ///
@@ -53,6 +54,7 @@ impl<S: Clone + Send + Sync + 'static> Registry<S> {
             let cx: Context<S> = cx.with_state(state.clone());
             Box::pin(async move {
                 let job: J = decode(arguments)?;
+                cx.bare().admit(&job.limits()).await?;
                 job.perform(cx).await
             })
         };
@@ -115,6 +117,15 @@ impl Handlers {
     #[must_use]
     pub fn get(&self, class: &str) -> Option<&Handler> {
         self.0.get(class)
+    }
+
+    /// The same handlers, whose limits are kept by this gate.
+    pub(crate) fn behind(mut self, gate: &Gate) -> Self {
+        for handler in self.0.values_mut() {
+            let (run, gate) = (Arc::clone(&handler.run), gate.clone());
+            handler.run = Arc::new(move |arguments, cx| run(arguments, cx.behind(gate.clone())));
+        }
+        self
     }
 
     /// The classes, sorted. A worker claims jobs of these only.

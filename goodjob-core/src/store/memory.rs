@@ -1,5 +1,7 @@
 //! A store in memory: for tests, for trying things out, and to be read by who writes another store.
 
+mod limits;
+
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -42,6 +44,7 @@ struct Rows {
     jobs: BTreeMap<JobId, JobRecord>,
     executions: HashMap<JobId, Vec<ExecutionRecord>>,
     processes: HashMap<ProcessId, Timestamp>,
+    limited: limits::Begun,
 }
 
 impl MemoryStore {
@@ -101,6 +104,10 @@ impl MemoryStore {
     fn notify(&self, job: &JobRecord, at: Option<Timestamp>) {
         // Nobody listening is fine: a notice is a hint.
         let _ = self.shared.notices.send(Notice { queue: job.queue.clone(), at, count: 1 });
+    }
+
+    fn make_room(&self, rows: &mut Rows, token: &Token, now: Timestamp) {
+        rows.make_room(token, now).iter().for_each(|job| self.notify(job, None));
     }
 
     fn forget(&self, tokens: impl Iterator<Item = Token>) {
@@ -241,9 +248,14 @@ impl Store for MemoryStore {
         }
         let now = self.shared.clock.now();
         let mut rows = self.rows();
+        let stopped = rows.judge(jobs, now);
         Ok(jobs
             .iter()
-            .map(|new| {
+            .zip(stopped)
+            .map(|(new, stopped)| {
+                if let Some(by) = stopped {
+                    return Inserted::Stopped { job: new.id, by };
+                }
                 if rows.jobs.contains_key(&new.id) || rows.has_tick(new) {
                     return Inserted::AlreadyThere(new.id);
                 }
@@ -306,6 +318,7 @@ impl Store for MemoryStore {
                 };
                 if settlement.deletes() {
                     rows.delete(token.job);
+                    self.make_room(&mut rows, token, now);
                     return Settled::Written;
                 }
                 job.locked_by = None;
@@ -334,6 +347,7 @@ impl Store for MemoryStore {
                     attempt.error_event = error.map(|error| error.event());
                     attempt.backtrace = error.map(|e| e.backtrace().to_vec()).unwrap_or_default();
                 }
+                self.make_room(&mut rows, token, now);
                 Settled::Written
             })
             .collect();
