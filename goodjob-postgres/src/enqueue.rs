@@ -7,14 +7,14 @@ use goodjob_core::{
     Due, Enqueue, EnqueueError, Inserted, JobId, NewJob, Payload, StoreError, Timestamp,
 };
 use serde_json::{Value, json};
-use sqlx::PgExecutor;
+use sqlx::{Acquire, PgExecutor, Postgres};
 use uuid::Uuid;
 
 use crate::dialect::Dialect;
 use crate::error::commit_error;
 use crate::inserts::answers;
-use crate::sql;
 use crate::store::PgStore;
+use crate::{limits, sql};
 
 /// Enqueues on a connection or in a transaction of the caller's.
 ///
@@ -38,22 +38,27 @@ pub trait EnqueueIn {
     /// Stores the job on `executor`: a pool, a connection or a transaction.
     ///
     /// # Errors
-    /// When the job cannot be stored. The caller's transaction is then aborted by Postgres if the
-    /// statement had reached it.
-    fn enqueue_in<'c, E: PgExecutor<'c>>(
+    /// When a limit stops the job or it cannot be stored. In the second case the caller's transaction is
+    /// then aborted by Postgres if the statement had reached it.
+    fn enqueue_in<'c, E: Acquire<'c, Database = Postgres> + Send>(
         self,
         executor: E,
     ) -> impl Future<Output = Result<JobId, EnqueueError>> + Send;
 }
 
 impl EnqueueIn for Enqueue<'_> {
-    async fn enqueue_in<'c, E: PgExecutor<'c>>(self, executor: E) -> Result<JobId, EnqueueError> {
+    async fn enqueue_in<'c, E: Acquire<'c, Database = Postgres> + Send>(
+        self,
+        executor: E,
+    ) -> Result<JobId, EnqueueError> {
         // An adapter over a store of another kind, or a wrapped one, knows no tables but the usual.
         let store: &dyn Any = self.store();
         let dialect = store.downcast_ref().map_or_else(Dialect::default, PgStore::dialect);
         let job = self.into_job()?;
-        insert(executor, &dialect, std::slice::from_ref(&job)).await?;
-        Ok(job.id)
+        match insert(executor, &dialect, std::slice::from_ref(&job)).await?.pop() {
+            Some(Inserted::Stopped { by, .. }) => Err(EnqueueError::LimitExceeded(by)),
+            _ => Ok(job.id),
+        }
     }
 }
 
@@ -62,7 +67,7 @@ impl EnqueueIn for Enqueue<'_> {
 ///
 /// # Errors
 /// When a job cannot be stored; then none is.
-pub async fn enqueue_in<'c, E: PgExecutor<'c>>(
+pub async fn enqueue_in<'c, E: Acquire<'c, Database = Postgres> + Send>(
     executor: E,
     jobs: &[NewJob],
 ) -> Result<Vec<Inserted>, EnqueueError> {
@@ -70,7 +75,20 @@ pub async fn enqueue_in<'c, E: PgExecutor<'c>>(
     Ok(insert(executor, &Dialect::default(), jobs).await?)
 }
 
-pub(crate) async fn insert<'c, E: PgExecutor<'c>>(
+pub(crate) async fn insert<'c, E: Acquire<'c, Database = Postgres> + Send>(
+    executor: E,
+    dialect: &Dialect,
+    jobs: &[NewJob],
+) -> Result<Vec<Inserted>, StoreError> {
+    let mut connection = executor.acquire().await.map_err(commit_error)?;
+    match jobs.iter().any(|job| job.limits.concern_enqueueing()) {
+        true => limits::insert_on(&mut connection, dialect, jobs).await,
+        false => store(&mut *connection, dialect, jobs).await,
+    }
+}
+
+/// Stores jobs whatever their limits, in one statement.
+pub(crate) async fn store<'c, E: PgExecutor<'c>>(
     executor: E,
     dialect: &Dialect,
     jobs: &[NewJob],

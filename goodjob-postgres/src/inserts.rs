@@ -13,7 +13,7 @@ use crate::dialect::Dialect;
 use crate::error::commit_error;
 use crate::herald::Herald;
 use crate::rows::Moment;
-use crate::{enqueue, sql};
+use crate::{enqueue, limits, sql};
 
 /// Jobs that one statement stores. More would not be faster, and the server keeps all parameters of a
 /// statement in memory, several times over.
@@ -28,8 +28,11 @@ pub(crate) async fn insert(
 ) -> Result<Vec<Inserted>, StoreError> {
     match jobs {
         [] => Ok(Vec::new()),
+        jobs if jobs.iter().any(|job| job.limits.concern_enqueueing()) => {
+            limits::insert(pool, dialect, jobs).await
+        }
         jobs if jobs.iter().any(|job| !job.ties.is_empty()) => {
-            enqueue::insert(pool, dialect, jobs).await
+            enqueue::store(pool, dialect, jobs).await
         }
         [job] => Ok(vec![insert_one(pool, dialect, herald, job).await?]),
         jobs if jobs.len() <= LARGEST_INSERT => {

@@ -5,7 +5,8 @@
 //! | `enqueue.rs` | stores jobs, on its own connection or in the caller's transaction |
 //! | `store.rs` | [`PgStore`], each method one call into a file below; `store/connect.rs` is how it comes to be |
 //! | `claim.rs`, `settle.rs` | the two statements around a job's body |
-//! | `pauses.rs` | what a claim need not look for |
+//! | `limits.rs` | which jobs may be stored, which attempts may begin, whose turn is next |
+//! | `pauses.rs` | what a claim need not look for, and pausing itself |
 //! | `cleanup.rs` | deletes finished jobs that are old enough |
 //! | `sessions.rs` | the two sessions that hold locks, on a thread of their own |
 //! | `sessions/lock.rs` | **L**: claims, holds every job's advisory lock, takes them again when it dies |
@@ -30,6 +31,7 @@ mod inspect;
 pub mod jobs;
 mod key;
 mod lanes;
+mod limits;
 pub mod migrate;
 mod options;
 mod pauses;
@@ -48,6 +50,7 @@ pub use enqueue::{EnqueueIn, enqueue_in};
 pub use error::ConnectError;
 pub use key::advisory_key;
 pub use options::{DequeueOrder, DequeueOrderError, LockStrategy, LockStrategyError, PgOptions};
+pub use pauses::{Pause, Paused};
 pub use store::{PgStore, connect};
 pub use tables::{HashFunction, HashFunctionError, TableNames, TableNamesError};
 

@@ -1,7 +1,7 @@
 //! Makes the tables and indexes, in steps that each leave alone what is there already.
 //!
-//! goodjob keeps a ledger of its own, `goodjob_migrations`. On tables that Rails made, the steps add one
-//! index and that ledger, and only when they are run by name; on those of an older gem, the newer indexes
+//! goodjob keeps a ledger of its own, `goodjob_migrations`. On tables that Rails made, the steps add four
+//! indexes and that ledger, and only when they are run by name; on those of an older gem, the newer indexes
 //! that workers use besides.
 
 use std::collections::HashSet;
@@ -41,6 +41,8 @@ const TABLES: Step =
 const LEAN: Step =
     Step { name: "0002_lean_indexes", sql: include_str!("../migrations/0002_lean_indexes.sql") };
 const LANES: Step = Step { name: "0003_lanes", sql: include_str!("../migrations/0003_lanes.sql") };
+const LIMITS: Step =
+    Step { name: "0004_limits", sql: include_str!("../migrations/0004_limits.sql") };
 const GEM: Step = Step { name: "gem_indexes", sql: include_str!("../migrations/gem_indexes.sql") };
 
 /// What is made before the first step: the schema, if one is named, and the ledger.
@@ -73,8 +75,8 @@ pub fn render(step: Step, tables: &TableNames) -> String {
 #[must_use]
 pub fn steps(indexes: Indexes) -> Vec<Step> {
     match indexes {
-        Indexes::Lean => vec![TABLES, LEAN, LANES],
-        Indexes::All => vec![TABLES, LEAN, LANES, GEM],
+        Indexes::Lean => vec![TABLES, LEAN, LANES, LIMITS],
+        Indexes::All => vec![TABLES, LEAN, LANES, LIMITS, GEM],
     }
 }
 
@@ -293,7 +295,7 @@ pub(crate) async fn missing_indexes<'a, 'c>(
 
 /// The steps whose indexes a worker is better off with.
 pub(crate) fn recommended() -> Vec<&'static str> {
-    [LEAN, LANES].into_iter().flat_map(index_names).collect()
+    [LEAN, LANES, LIMITS].into_iter().flat_map(index_names).collect()
 }
 
 #[cfg(test)]
@@ -305,8 +307,8 @@ mod tests {
         assert_eq!(index_names(LANES), ["index_goodjob_lanes"]);
         assert_eq!(
             recommended().len() + index_names(GEM).len(),
-            29,
-            "the gem has 27, ours are two"
+            32,
+            "the gem has 27, ours are five"
         );
     }
 }

@@ -13,10 +13,10 @@ use std::time::Duration;
 use async_trait::async_trait;
 use goodjob_core::{
     Adapter, Backend, Claims, Cleaned, EnqueueError, Fate, Inserted, JobId, LockState, NewJob,
-    Notifier, ProcessRecord, Retention, Settled, Settlement, Signal, Store, StoreError, Timestamp,
-    Token, Wanted,
+    Notifier, ProcessId, ProcessRecord, Retention, Settled, Settlement, Signal, Store, StoreError,
+    Timestamp, Token, Wanted,
 };
-use sqlx::{PgExecutor, PgPool, SqlStr};
+use sqlx::{Acquire, PgPool, Postgres, SqlStr};
 use tokio::sync::{broadcast, mpsc, watch};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -24,6 +24,7 @@ use tokio_util::sync::CancellationToken;
 use crate::dialect::{Columns, Dialect};
 use crate::error::store_error;
 use crate::herald::Herald;
+use crate::limits::Limited;
 use crate::options::PgOptions;
 use crate::sessions::{Common, Sessions};
 use crate::{cleanup, enqueue, fleet, inserts, settle, sql, upcoming};
@@ -52,6 +53,7 @@ struct Inner {
     /// The connections that write outcomes.
     settling: PgPool,
     herald: Herald,
+    limited: Limited,
     locks: watch::Sender<LockState>,
     signals: broadcast::Sender<Signal>,
     /// Whether the notify session lives.
@@ -62,12 +64,12 @@ struct Inner {
 }
 
 impl PgStore {
-    /// Stores many jobs on `executor`, a pool, a connection or a transaction, in one statement. A job
-    /// whose id is there already is left alone.
+    /// Stores many jobs on `executor`, a pool, a connection or a transaction, in one statement; those that
+    /// have limits in a few. A job whose id is there already is left alone.
     ///
     /// # Errors
     /// When a job cannot be stored; then none is.
-    pub async fn enqueue_in<'c, E: PgExecutor<'c>>(
+    pub async fn enqueue_in<'c, E: Acquire<'c, Database = Postgres> + Send>(
         &self,
         executor: E,
         jobs: &[NewJob],
@@ -145,6 +147,15 @@ impl PgStore {
         self.inner.pool.close().await;
     }
 
+    pub(crate) fn limited(&self) -> &Limited {
+        &self.inner.limited
+    }
+
+    /// The process that this store serves.
+    pub(crate) fn process(&self) -> Result<ProcessId, StoreError> {
+        Ok(self.sessions()?.common.process)
+    }
+
     fn sessions(&self) -> Result<Arc<Sessions>, StoreError> {
         let sessions = self.inner.sessions.lock().unwrap_or_else(PoisonError::into_inner);
         sessions.clone().ok_or_else(|| {
@@ -190,7 +201,7 @@ impl PgStore {
 impl From<&PgStore> for Backend {
     fn from(store: &PgStore) -> Self {
         let store = Arc::new(store.clone());
-        Self::new(store.clone(), store)
+        Self::new(store.clone(), store.clone()).with_limits(store)
     }
 }
 
@@ -219,7 +230,7 @@ impl Store for PgStore {
     async fn settle(&self, ended: &[(Token, Settlement)]) -> Result<Vec<Settled>, StoreError> {
         let (sessions, pool) = (self.sessions()?, self.inner.settling.clone());
         let ended = ended.to_vec();
-        let dialect = self.dialect();
+        let (dialect, limited) = (self.dialect(), self.limited().clone());
         // In a task, so that a caller who goes away cannot leave a lock behind a committed end.
         unbroken(async move {
             let settled = settle::settle(&pool, &dialect, sessions.common.process, &ended).await?;
@@ -227,7 +238,9 @@ impl Store for PgStore {
             let over = ended.iter().zip(&settled).filter(|(_, s)| **s != Settled::Blocked);
             let put_back =
                 ended.iter().any(|(_, settlement)| matches!(settlement.job, Fate::PutBack { .. }));
-            sessions.unlock(over.map(|((token, _), _)| *token).collect(), put_back).await;
+            let over: Vec<Token> = over.map(|((token, _), _)| *token).collect();
+            sessions.unlock(over.clone(), put_back).await;
+            limited.ended(over.iter());
             Ok(settled)
         })
         .await
@@ -276,6 +289,7 @@ impl Store for PgStore {
 
     async fn leave(&self, process: &ProcessRecord) -> Result<(), StoreError> {
         let Some(mut sessions) = self.set_sessions(None) else { return Ok(()) };
+        let _ = tokio::time::timeout(LAST_NOTICES, self.inner.limited.given()).await;
         debug_assert_eq!(sessions.common.process, process.id);
         // A settlement under way, whose caller went away, holds the other handle for a moment.
         let deadline = Instant::now() + LAST_SETTLEMENTS;

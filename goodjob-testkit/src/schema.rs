@@ -7,8 +7,8 @@ use sqlx::{AssertSqlSafe, PgPool};
 const GEM_V4_0: &str = include_str!("sql/gem_v4_0.sql");
 const TIMESTAMPTZ: &str = include_str!("sql/timestamptz.sql");
 
-/// goodjob's own index, which no Rails application has.
-const LANES: &str = "0003_lanes";
+/// The steps of goodjob's own indexes, which no Rails application has.
+const OURS: [&str; 2] = ["0003_lanes", "0004_limits"];
 
 /// Which tables and indexes a [`Database`](crate::Database) is given.
 ///
@@ -96,7 +96,7 @@ impl Schema {
     fn statements(&self) -> Vec<String> {
         let indexes = if self.tables == Tables::Lean { Indexes::Lean } else { Indexes::All };
         let steps = migrate::steps(indexes).into_iter();
-        let steps = steps.filter(|step| self.tables == Tables::Lean || step.name != LANES);
+        let steps = steps.filter(|step| self.tables == Tables::Lean || !OURS.contains(&step.name));
         let later = [(self.tables == Tables::GemV4_0, GEM_V4_0), (self.timestamptz, TIMESTAMPTZ)];
         let later = later.into_iter().filter(|(wanted, _)| *wanted);
         let later = later.map(|(_, sql)| Step { name: "", sql });

@@ -10,6 +10,7 @@ use super::{Inner, PgStore, SIGNALS};
 use crate::dialect::{Columns, Dialect};
 use crate::error::ConnectError;
 use crate::herald::Herald;
+use crate::limits::Limited;
 use crate::migrate::{Addition, Indexes, Migrations, Step};
 use crate::options::{LockStrategy, PgOptions};
 use crate::tables::HashFunction;
@@ -57,6 +58,7 @@ impl PgStore {
         let (hearing, sessions) = (watch::Sender::default(), Mutex::default());
         let has_lanes = Arc::default();
         let herald = Herald::new(pool.clone(), dialect.clone(), options.listen_notify);
+        let limited = Limited::new(pool.clone(), dialect.clone());
         let inner = Inner {
             options,
             columns,
@@ -64,6 +66,7 @@ impl PgStore {
             pool,
             settling,
             herald,
+            limited,
             locks,
             signals,
             hearing,

@@ -217,7 +217,16 @@ async fn a_worker_adds_nothing_to_the_database_and_a_migration_what_it_says() {
 
     let mut announced: Vec<String> = additions.iter().map(|added| added.name.clone()).collect();
     announced.sort();
-    assert_eq!(announced, ["goodjob_migrations", "index_goodjob_lanes"]);
+    assert_eq!(
+        announced,
+        [
+            "goodjob_migrations",
+            "index_goodjob_keys",
+            "index_goodjob_keys_running",
+            "index_goodjob_keys_waiting",
+            "index_goodjob_lanes"
+        ]
+    );
     worker.store().migrate(Indexes::All).await.unwrap();
     let added: Vec<String> =
         objects(&pool).await.into_iter().filter(|object| !before.contains(object)).collect();
@@ -227,6 +236,9 @@ async fn a_worker_adds_nothing_to_the_database_and_a_migration_what_it_says() {
         [
             "r goodjob_migrations",
             "i goodjob_migrations_pkey",
+            "i index_goodjob_keys",
+            "i index_goodjob_keys_running",
+            "i index_goodjob_keys_waiting",
             "i index_goodjob_lanes",
             "type _goodjob_migrations",
             "type goodjob_migrations",
@@ -261,12 +273,30 @@ async fn indexes_that_rails_made_without_the_prefix_are_not_made_again() {
     let added = store.migration_additions(Indexes::All).await.unwrap();
     let mut added: Vec<String> = added.into_iter().map(|added| added.name).collect();
     added.sort();
-    assert_eq!(added, ["acme_goodjob_migrations", "index_acme_goodjob_lanes"]);
+    assert_eq!(
+        added,
+        [
+            "acme_goodjob_migrations",
+            "index_acme_goodjob_lanes",
+            "index_acme_goodjob_keys_running",
+            "index_acme_goodjob_keys_waiting",
+            "index_acme_goodjob_keys"
+        ]
+    );
     let before = objects(&pool).await;
     store.migrate(Indexes::All).await.unwrap();
     let indexes = objects(&pool).await.into_iter().filter(|object| object.starts_with("i "));
     let new: Vec<String> = indexes.filter(|object| !before.contains(object)).collect();
-    assert_eq!(new, ["i acme_goodjob_migrations_pkey", "i index_acme_goodjob_lanes"]);
+    assert_eq!(
+        new,
+        [
+            "i acme_goodjob_migrations_pkey",
+            "i index_acme_goodjob_keys",
+            "i index_acme_goodjob_keys_running",
+            "i index_acme_goodjob_keys_waiting",
+            "i index_acme_goodjob_lanes"
+        ]
+    );
     let findings = goodjob_postgres::doctor::examine(&options).await;
     let indexes = findings.iter().find(|finding| finding.check == "indexes").unwrap();
     assert_eq!(indexes.remedy, None, "{indexes:?}");
