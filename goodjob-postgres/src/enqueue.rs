@@ -7,7 +7,7 @@ use goodjob_core::{
     Due, Enqueue, EnqueueError, Inserted, JobId, NewJob, Payload, StoreError, Timestamp,
 };
 use serde_json::{Value, json};
-use sqlx::{Acquire, PgExecutor, Postgres};
+use sqlx::{PgConnection, PgExecutor, PgPool};
 use uuid::Uuid;
 
 use crate::dialect::Dialect;
@@ -35,55 +35,73 @@ use crate::{limits, sql};
 /// }
 /// ```
 pub trait EnqueueIn {
-    /// Stores the job on `executor`: a pool, a connection or a transaction.
+    /// Stores the job on `target`: a pool, a connection or a transaction.
     ///
     /// # Errors
     /// When a limit stops the job or it cannot be stored. In the second case the caller's transaction is
     /// then aborted by Postgres if the statement had reached it.
-    fn enqueue_in<'c, E: Acquire<'c, Database = Postgres> + Send>(
+    fn enqueue_in<T: Target>(
         self,
-        executor: E,
+        target: T,
     ) -> impl Future<Output = Result<JobId, EnqueueError>> + Send;
 }
 
 impl EnqueueIn for Enqueue<'_> {
-    async fn enqueue_in<'c, E: Acquire<'c, Database = Postgres> + Send>(
-        self,
-        executor: E,
-    ) -> Result<JobId, EnqueueError> {
+    async fn enqueue_in<T: Target>(self, target: T) -> Result<JobId, EnqueueError> {
         // An adapter over a store of another kind, or a wrapped one, knows no tables but the usual.
         let store: &dyn Any = self.store();
         let dialect = store.downcast_ref().map_or_else(Dialect::default, PgStore::dialect);
         let job = self.into_job()?;
-        match insert(executor, &dialect, std::slice::from_ref(&job)).await?.pop() {
+        match target.insert(&dialect, std::slice::from_ref(&job)).await?.pop() {
             Some(Inserted::Stopped { by, .. }) => Err(EnqueueError::LimitExceeded(by)),
             _ => Ok(job.id),
         }
     }
 }
 
-/// Stores many jobs on `executor` in one statement, in tables with the usual names; for others there is
+/// Stores many jobs on `target` in one statement, in tables with the usual names; for others there is
 /// [`PgStore::enqueue_in`]. A job whose id is there already is left alone.
 ///
 /// # Errors
 /// When a job cannot be stored; then none is.
-pub async fn enqueue_in<'c, E: Acquire<'c, Database = Postgres> + Send>(
-    executor: E,
+pub async fn enqueue_in<T: Target>(
+    target: T,
     jobs: &[NewJob],
 ) -> Result<Vec<Inserted>, EnqueueError> {
     jobs.iter().try_for_each(NewJob::check)?;
-    Ok(insert(executor, &Dialect::default(), jobs).await?)
+    Ok(target.insert(&Dialect::default(), jobs).await?)
 }
 
-pub(crate) async fn insert<'c, E: Acquire<'c, Database = Postgres> + Send>(
-    executor: E,
-    dialect: &Dialect,
-    jobs: &[NewJob],
-) -> Result<Vec<Inserted>, StoreError> {
-    let mut connection = executor.acquire().await.map_err(commit_error)?;
-    match jobs.iter().any(|job| job.limits.concern_enqueueing()) {
-        true => limits::insert_on(&mut connection, dialect, jobs).await,
-        false => store(&mut *connection, dialect, jobs).await,
+/// Where jobs may be stored: a `&PgPool`, or a `&mut PgConnection`, such as `&mut *tx`. Jobs with limits need
+/// more than one statement, which an executor of sqlx is not for.
+#[expect(private_bounds, reason = "nobody else implements it")]
+pub trait Target: Insert {}
+
+impl Target for &PgPool {}
+impl Target for &mut PgConnection {}
+
+pub(crate) trait Insert: Send {
+    /// Stores jobs that their limits do not stop.
+    fn insert(
+        self,
+        dialect: &Dialect,
+        jobs: &[NewJob],
+    ) -> impl Future<Output = Result<Vec<Inserted>, StoreError>> + Send;
+}
+
+impl Insert for &PgPool {
+    async fn insert(self, dialect: &Dialect, jobs: &[NewJob]) -> Result<Vec<Inserted>, StoreError> {
+        let mut connection = self.acquire().await.map_err(commit_error)?;
+        (&mut *connection).insert(dialect, jobs).await
+    }
+}
+
+impl Insert for &mut PgConnection {
+    async fn insert(self, dialect: &Dialect, jobs: &[NewJob]) -> Result<Vec<Inserted>, StoreError> {
+        match jobs.iter().any(|job| job.limits.concern_enqueueing()) {
+            true => limits::insert_on(self, dialect, jobs).await,
+            false => store(self, dialect, jobs).await,
+        }
     }
 }
 

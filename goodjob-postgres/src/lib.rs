@@ -46,7 +46,7 @@ mod store;
 mod tables;
 mod upcoming;
 
-pub use enqueue::{EnqueueIn, enqueue_in};
+pub use enqueue::{EnqueueIn, Target, enqueue_in};
 pub use error::ConnectError;
 pub use key::advisory_key;
 pub use options::{DequeueOrder, DequeueOrderError, LockStrategy, LockStrategyError, PgOptions};

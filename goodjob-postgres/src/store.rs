@@ -16,18 +16,19 @@ use goodjob_core::{
     Notifier, ProcessId, ProcessRecord, Retention, Settled, Settlement, Signal, Store, StoreError,
     Timestamp, Token, Wanted,
 };
-use sqlx::{Acquire, PgPool, Postgres, SqlStr};
+use sqlx::{PgPool, SqlStr};
 use tokio::sync::{broadcast, mpsc, watch};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::dialect::{Columns, Dialect};
+use crate::enqueue::Target;
 use crate::error::store_error;
 use crate::herald::Herald;
 use crate::limits::Limited;
 use crate::options::PgOptions;
 use crate::sessions::{Common, Sessions};
-use crate::{cleanup, enqueue, fleet, inserts, settle, sql, upcoming};
+use crate::{cleanup, fleet, inserts, settle, sql, upcoming};
 
 /// How long leaving waits for settlements that are under way.
 const LAST_SETTLEMENTS: Duration = Duration::from_secs(10);
@@ -64,18 +65,18 @@ struct Inner {
 }
 
 impl PgStore {
-    /// Stores many jobs on `executor`, a pool, a connection or a transaction, in one statement; those that
+    /// Stores many jobs on `target`, a pool, a connection or a transaction, in one statement; those that
     /// have limits in a few. A job whose id is there already is left alone.
     ///
     /// # Errors
     /// When a job cannot be stored; then none is.
-    pub async fn enqueue_in<'c, E: Acquire<'c, Database = Postgres> + Send>(
+    pub async fn enqueue_in<T: Target>(
         &self,
-        executor: E,
+        target: T,
         jobs: &[NewJob],
     ) -> Result<Vec<Inserted>, EnqueueError> {
         jobs.iter().try_for_each(NewJob::check)?;
-        Ok(enqueue::insert(executor, &self.inner.dialect, jobs).await?)
+        Ok(target.insert(&self.inner.dialect, jobs).await?)
     }
 
     /// How it connects and locks.

@@ -19,6 +19,8 @@ mod fence;
 mod fleet;
 #[path = "postgres/idle.rs"]
 mod idle;
+#[path = "postgres/limits.rs"]
+mod limits;
 #[path = "postgres/locks.rs"]
 mod locks;
 #[path = "postgres/pauses.rs"]

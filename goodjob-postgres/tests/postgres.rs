@@ -20,6 +20,8 @@ mod fleet;
 mod growth;
 #[path = "postgres/idle.rs"]
 mod idle;
+#[path = "postgres/limits.rs"]
+mod limits;
 #[path = "postgres/locks.rs"]
 mod locks;
 #[path = "postgres/migrations.rs"]

@@ -277,10 +277,10 @@ async fn indexes_that_rails_made_without_the_prefix_are_not_made_again() {
         added,
         [
             "acme_goodjob_migrations",
-            "index_acme_goodjob_lanes",
+            "index_acme_goodjob_keys",
             "index_acme_goodjob_keys_running",
             "index_acme_goodjob_keys_waiting",
-            "index_acme_goodjob_keys"
+            "index_acme_goodjob_lanes"
         ]
     );
     let before = objects(&pool).await;
