@@ -221,6 +221,11 @@ async fn a_claim_from_its_floor_does_not_walk_over_what_was_taken_before() {
     let database = crate::database().await;
     let pool = database.pool().await;
     let mut session = Session::on(&database).await;
+    // After a vacuum each update asks the map of free space, a page or so a job: whether one comes by while
+    // this test runs is no question of floors.
+    for table in ["good_jobs", "good_job_executions"] {
+        session.run(&format!("ALTER TABLE {table} SET (autovacuum_enabled = off)")).await;
+    }
     session
         .run(&rows("'long'", 10_000, "now() - interval '1 min' + n * interval '1 ms'", false))
         .await;
@@ -239,13 +244,7 @@ async fn a_claim_from_its_floor_does_not_walk_over_what_was_taken_before() {
         floor = session.floor("long").await;
     }
     session.succeed("long", "SETTLE_SUCCEEDED").await;
-    // The least of three: one of them may be the one at which an index page is split.
-    let mut last = session.claim("long", Some(&floor)).await;
-    for _ in 0..2 {
-        floor = session.floor("long").await;
-        session.succeed("long", "SETTLE_SUCCEEDED").await;
-        last = last.min(session.claim("long", Some(&floor)).await);
-    }
+    let last = session.claim("long", Some(&floor)).await;
     assert!(last * 10 <= first * 11, "pages looked at: {first} at first, {last} after 6,000 jobs");
     session.succeed("long", "SETTLE_SUCCEEDED").await;
     let from_the_beginning = session.claim("long", None).await;
