@@ -118,7 +118,8 @@ async fn a_neighbour_takes_over_from_one_that_was_killed_and_stays_dead() {
     let (store, runs) = (database.store().await, Runs::at(&database.url()).await);
     let victim = Worker::ready("start --poll-interval 60", &database.url()).await;
     let jobs = (0..3).map(|_| NewJob::new(&Stay {}).unwrap());
-    let ids = store.adapter().enqueue_all(jobs).await.unwrap();
+    let ids: Vec<_> =
+        store.adapter().enqueue_all(jobs).await.unwrap().into_iter().map(|job| job.id()).collect();
     let until = async |expected: usize| {
         eventually("the runs", Duration::from_secs(20), async || {
             let mut seen = Vec::new();

@@ -15,7 +15,8 @@ async fn a_job_that_kills_its_process_is_given_up_and_its_neighbours_are_done() 
     let (store, runs) = (database.store().await, Runs::at(&database.url()).await);
     let poison = store.adapter().enqueue(Abort { millis: 150 }).await.unwrap();
     let naps = (0..40).map(|_| NewJob::new(&Nap { millis: 20 }).unwrap());
-    let naps = store.adapter().enqueue_all(naps).await.unwrap();
+    let naps: Vec<_> =
+        store.adapter().enqueue_all(naps).await.unwrap().into_iter().map(|job| job.id()).collect();
 
     // As under a supervisor.
     let (mut crashes, mut worker) = (0, Worker::start("start", &database.url()));
@@ -59,7 +60,8 @@ async fn neighbours_that_run_whenever_the_poison_does_are_not_given_up_with_it()
     let (store, runs) = (database.store().await, Runs::at(&database.url()).await);
     let poison = store.adapter().enqueue(Abort { millis: 0 }).await.unwrap();
     let naps = (0..4).map(|_| NewJob::new(&Nap { millis: 1_000 }).unwrap());
-    let naps = store.adapter().enqueue_all(naps).await.unwrap();
+    let naps: Vec<_> =
+        store.adapter().enqueue_all(naps).await.unwrap().into_iter().map(|job| job.id()).collect();
     let (mut crashes, mut worker) = (0, Worker::start("start", &database.url()));
     let mut ends = Vec::new();
     for id in naps.into_iter().chain([poison]) {

@@ -80,7 +80,7 @@ impl Worker {
         let store = Arc::new(MemoryStore::new(Clock::system()));
         let capsule = Capsule::start(Config::default(), handlers, store.clone()).await.unwrap();
         let job = NewJob::of_class("MailJob", Arguments::default(), Options::new()).unwrap();
-        let job = Adapter::new(store.clone()).enqueue_all([job]).await.unwrap()[0];
+        let job = Adapter::new(store.clone()).enqueue_all([job]).await.unwrap()[0].id();
         Self { store, capsule, job }
     }
 

@@ -131,7 +131,8 @@ impl Stage {
     }
 
     pub(crate) async fn enqueue_all(&self, jobs: Vec<NewJob>) -> Vec<JobId> {
-        self.adapter.enqueue_all(jobs).await.expect("an insert")
+        let stored = self.adapter.enqueue_all(jobs).await.expect("an insert");
+        stored.into_iter().map(|job| job.id()).collect()
     }
 
     pub(crate) async fn row(&self, id: JobId) -> JobRecord {

@@ -22,7 +22,7 @@ async fn fact_07_a_notice_of_ours_about_the_future_is_a_timer_of_the_gem() {
     let mut job =
         NewJob::of_class("Billing::ReportJob", Arguments::default(), Options::new()).unwrap();
     job.due = Due::In(Duration::from_millis(700));
-    let id = scene.worker.adapter().enqueue_all([job]).await.unwrap()[0];
+    let id = scene.worker.adapter().enqueue_all([job]).await.unwrap()[0].id();
     let job = scene.worker.finished(id).await;
     assert!(job.performed_at >= job.scheduled_at, "{job:?}");
     ruby.stop().await;

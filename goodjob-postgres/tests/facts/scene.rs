@@ -60,7 +60,7 @@ impl Scene {
 
     pub(crate) async fn enqueue_with(&self, class: &str, options: Options) -> JobId {
         let job = NewJob::of_class(class, Arguments::default(), options).unwrap();
-        self.worker.adapter().enqueue_all([job]).await.unwrap()[0]
+        self.worker.adapter().enqueue_all([job]).await.unwrap()[0].id()
     }
 
     /// A job that is being run, by whoever took it.

@@ -89,7 +89,14 @@ async fn sessions_that_end_again_and_again_cost_no_job_and_no_second_run() {
     let worker = worker(&database, &stage, 8).await;
     let other = self::worker(&database, &stage, 8).await;
     let nap = |n: u64| NewJob::new(&Nap { millis: 40 + n * 7 % 60 }).unwrap();
-    let ids = worker.adapter().enqueue_all((0..400).map(nap)).await.unwrap();
+    let ids: Vec<_> = worker
+        .adapter()
+        .enqueue_all((0..400).map(nap))
+        .await
+        .unwrap()
+        .into_iter()
+        .map(|job| job.id())
+        .collect();
 
     let mut pace = interval(millis(150));
     pace.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -223,7 +230,14 @@ fn a_runtime_whose_threads_are_all_blocked_costs_neither_locks_nor_heartbeats() 
                 let worker = Harness::start(database, handlers).await;
                 let block = || NewJob::of_class("BlockJob", Arguments::default(), Options::new());
                 let jobs = (0..4).map(|_| block().unwrap());
-                let ids = worker.adapter().enqueue_all(jobs).await.unwrap();
+                let ids: Vec<_> = worker
+                    .adapter()
+                    .enqueue_all(jobs)
+                    .await
+                    .unwrap()
+                    .into_iter()
+                    .map(|job| job.id())
+                    .collect();
                 worker.all_finished(&ids).await;
                 worker.stop().await;
             });

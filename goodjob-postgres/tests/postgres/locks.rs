@@ -20,7 +20,8 @@ async fn each_running_job_is_one_lock_of_an_idle_session() {
     let process = worker.capsule().process();
     let (lock, notify) = (lock_session(process), notify_session(process));
     let naps = (0..20).map(|_| NewJob::new(&Nap { millis: 1_000 }).unwrap());
-    let ids = worker.adapter().enqueue_all(naps).await.unwrap();
+    let ids: Vec<_> =
+        worker.adapter().enqueue_all(naps).await.unwrap().into_iter().map(|job| job.id()).collect();
     stage.starts(12).await;
     assert_eq!((stage.locks(&lock).await, stage.locks(&notify).await), (12, 1));
     // The keys are the gem's keys of just the running jobs.
@@ -83,7 +84,8 @@ async fn a_job_whose_lock_another_holds_is_passed_over_until_it_is_free() {
     let jobs: Vec<NewJob> = (0..4).map(|_| NewJob::new(&Nap { millis: 10 }).unwrap()).collect();
     let key = advisory_key(&format!("good_jobs-{}", jobs[0].id));
     sqlx::query("SELECT pg_advisory_lock($1)").bind(key).execute(&mut *ruby).await.unwrap();
-    let ids = worker.adapter().enqueue_all(jobs).await.unwrap();
+    let ids: Vec<_> =
+        worker.adapter().enqueue_all(jobs).await.unwrap().into_iter().map(|job| job.id()).collect();
     worker.all_finished(&ids[1..]).await;
     let held = worker.job(ids[0]).await;
     assert_eq!(held.state(Timestamp::MAX_UTC), JobState::Queued);

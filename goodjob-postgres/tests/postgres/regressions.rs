@@ -308,7 +308,14 @@ async fn a_row_that_another_has_locked_holds_up_no_other_outcome() {
     let pool = database.pool().await;
     let gate = Arc::new(Semaphore::new(0));
     let worker = gated(&database, &gate).await;
-    let ids = worker.adapter().enqueue_all((0..4).map(|_| job())).await.unwrap();
+    let ids: Vec<_> = worker
+        .adapter()
+        .enqueue_all((0..4).map(|_| job()))
+        .await
+        .unwrap()
+        .into_iter()
+        .map(|job| job.id())
+        .collect();
     until_running(&pool, 4).await;
     let mut psql = pool.begin().await.unwrap();
     sqlx::query("SELECT FROM good_jobs WHERE id = $1 FOR UPDATE")
@@ -322,7 +329,14 @@ async fn a_row_that_another_has_locked_holds_up_no_other_outcome() {
     assert!(begun.elapsed() < secs(4), "others were held up for {:?}", begun.elapsed());
     // One that begins only now is not held up, either.
     gate.add_permits(1);
-    let later = worker.adapter().enqueue_all([job()]).await.unwrap();
+    let later: Vec<_> = worker
+        .adapter()
+        .enqueue_all([job()])
+        .await
+        .unwrap()
+        .into_iter()
+        .map(|job| job.id())
+        .collect();
     worker.all_finished(&later).await;
     let held = worker.job(ids[1]).await;
     assert_eq!((held.finished_at, held.locked_by), (None, Some(worker.capsule().process())));
@@ -346,7 +360,14 @@ async fn a_row_that_stays_locked_by_another_does_not_keep_a_worker_from_ending()
     let pool = database.pool().await;
     let gate = Arc::new(Semaphore::new(0));
     let worker = gated(&database, &gate).await;
-    let ids = worker.adapter().enqueue_all((0..2).map(|_| job())).await.unwrap();
+    let ids: Vec<_> = worker
+        .adapter()
+        .enqueue_all((0..2).map(|_| job()))
+        .await
+        .unwrap()
+        .into_iter()
+        .map(|job| job.id())
+        .collect();
     until_running(&pool, 2).await;
     let mut psql = pool.begin().await.unwrap();
     sqlx::query("SELECT FROM good_jobs WHERE id = $1 FOR UPDATE")
@@ -578,7 +599,7 @@ async fn a_job_in_a_queue_with_a_very_long_name_is_stored_done_retried_and_freed
     })
     .await;
     let named = || NewJob { queue: "q".repeat(9_000), ..job() };
-    let retried = worker.adapter().enqueue_all([named()]).await.unwrap()[0];
+    let retried = worker.adapter().enqueue_all([named()]).await.unwrap()[0].id();
     let job = worker.finished(retried).await;
     assert_eq!(
         (job.state(Timestamp::MAX_UTC), job.executions_count),

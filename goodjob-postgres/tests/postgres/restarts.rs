@@ -28,7 +28,14 @@ async fn restarts_of_the_server_cost_no_job_and_no_second_outcome() {
     };
     let (one, other) = (worker().await, worker().await);
     let nap = |n: usize| NewJob::new(&Nap { millis: 50 + n as u64 * 7 % 100 }).unwrap();
-    let ids = one.adapter().enqueue_all((0..JOBS).map(nap)).await.unwrap();
+    let ids: Vec<_> = one
+        .adapter()
+        .enqueue_all((0..JOBS).map(nap))
+        .await
+        .unwrap()
+        .into_iter()
+        .map(|job| job.id())
+        .collect();
 
     let mut starts = Vec::new();
     let mut pauses: Vec<(&str, Duration)> = Vec::new();

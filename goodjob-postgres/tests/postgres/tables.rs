@@ -189,7 +189,14 @@ async fn locks_have_the_keys_of_the_hash_function_and_none_stays() {
         .unwrap();
         assert_eq!(held, [key], "{function}");
         let quick = (0..20).map(|_| NewJob::new(&Nap { millis: 0 }).unwrap());
-        let ids = worker.adapter().enqueue_all(quick).await.unwrap();
+        let ids: Vec<_> = worker
+            .adapter()
+            .enqueue_all(quick)
+            .await
+            .unwrap()
+            .into_iter()
+            .map(|job| job.id())
+            .collect();
         worker.all_finished(&ids).await;
         stage.starts(20).await;
         // An unlock under another key would leave the lock of each.
@@ -217,7 +224,10 @@ async fn a_worker_adds_nothing_to_the_database_and_a_migration_what_it_says() {
 
     let mut announced: Vec<String> = additions.iter().map(|added| added.name.clone()).collect();
     announced.sort();
-    assert_eq!(announced, ["goodjob_migrations", "index_goodjob_lanes"]);
+    assert_eq!(
+        announced,
+        ["goodjob_migrations", "index_goodjob_lanes", "index_goodjob_open_batches"]
+    );
     worker.store().migrate(Indexes::All).await.unwrap();
     let added: Vec<String> =
         objects(&pool).await.into_iter().filter(|object| !before.contains(object)).collect();
@@ -228,6 +238,7 @@ async fn a_worker_adds_nothing_to_the_database_and_a_migration_what_it_says() {
             "r goodjob_migrations",
             "i goodjob_migrations_pkey",
             "i index_goodjob_lanes",
+            "i index_goodjob_open_batches",
             "type _goodjob_migrations",
             "type goodjob_migrations",
         ]

@@ -333,7 +333,14 @@ async fn groups_of_kept_and_unkept_jobs_end_each_in_its_own_way() {
     .await;
     let receipts: Vec<NewJob> = (0..300).map(|_| job(&Receipt {})).collect();
     let ends: Vec<NewJob> = (0..300).map(|_| job(&End { how: "well".to_owned() })).collect();
-    let ids = worker.adapter().enqueue_all(receipts).await.unwrap();
+    let ids: Vec<_> = worker
+        .adapter()
+        .enqueue_all(receipts)
+        .await
+        .unwrap()
+        .into_iter()
+        .map(|job| job.id())
+        .collect();
     worker.adapter().enqueue_all(ends).await.unwrap();
     worker.all_finished(&ids).await;
     eventually("only receipts are left", secs(30), async || {
