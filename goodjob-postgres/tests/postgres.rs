@@ -4,8 +4,8 @@
 
 use goodjob_testkit::{Database, Schema};
 
-#[path = "postgres/batches.rs"]
-mod batches;
+#[path = "postgres/batch_cases.rs"]
+mod batch_cases;
 #[path = "postgres/conformance.rs"]
 mod conformance;
 #[path = "postgres/engine.rs"]
