@@ -1,12 +1,23 @@
 //! The command line, as typed.
 
+#[cfg(feature = "demo")]
+mod bench;
 mod cleanup;
+mod cron;
 mod enqueue;
+mod explain;
 mod jobs;
 mod setting_flags;
 
+#[cfg(feature = "demo")]
+pub(crate) use bench::{
+    BacklogArgs, BacklogKind, BenchCommand, DrainArgs, EnqueueArgs as BenchEnqueueArgs,
+    LatencyArgs, SustainedArgs, Work,
+};
 pub(crate) use cleanup::CleanupArgs;
+pub(crate) use cron::CronCommand;
 pub(crate) use enqueue::{ArgumentsJson, EnqueueArgs};
+pub(crate) use explain::{ExplainArgs, QueuesCommand, QueuesExplainArgs};
 pub(crate) use jobs::{Choice, JobsCommand, ListArgs};
 pub(crate) use setting_flags::{GlobalSettings, WorkerSettings};
 
@@ -72,6 +83,15 @@ pub(crate) enum Command {
     /// Find jobs, and retry, discard, reschedule or delete them
     #[command(subcommand)]
     Jobs(JobsCommand),
+    /// Say why a job is not running
+    #[command(after_help = explain::HELP)]
+    Explain(ExplainArgs),
+    /// Look at queue strings
+    #[command(subcommand)]
+    Queues(QueuesCommand),
+    /// See the cron entries, switch them on and off, run one now
+    #[command(subcommand)]
+    Cron(CronCommand),
     /// Show queues, processes and jobs that nobody takes
     #[command(after_help = "Example, for a container's health check: goodjob status --check")]
     Status(StatusArgs),
@@ -82,6 +102,10 @@ pub(crate) enum Command {
     #[cfg(feature = "demo")]
     #[command(after_help = DEMO_HELP)]
     Demo(DemoArgs),
+    /// Measure how fast jobs are stored, found and done here
+    #[cfg(feature = "demo")]
+    #[command(subcommand, after_help = bench::HELP)]
+    Bench(BenchCommand),
     /// Try a job's handler without a database
     #[command(after_help = "Example: goodjob exec --class HelloJob --args '{\"name\": \"Ada\"}'")]
     Exec(ExecArgs),
@@ -138,7 +162,7 @@ pub(crate) struct DemoArgs {
 
 #[derive(Args)]
 pub(crate) struct StartArgs {
-    /// Run what is due, then exit
+    /// Run what is due, then exit; cron stays off
     #[arg(long)]
     pub(crate) once: bool,
     #[command(flatten)]
@@ -159,6 +183,16 @@ pub(crate) struct MigrateArgs {
     /// Make all of the gem's indexes, which its dashboard uses; by default only what workers need
     #[arg(long)]
     pub(crate) gem_indexes: bool,
+    /// Make a table that not everybody needs, besides; may be repeated
+    #[arg(long, value_enum, value_name = "TABLE")]
+    pub(crate) with: Vec<OptIn>,
+}
+
+/// A table that is made by name only.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum OptIn {
+    /// goodjob_notes: progress and results that jobs say of themselves, for `goodjob jobs show`
+    Notes,
 }
 
 #[derive(Args)]

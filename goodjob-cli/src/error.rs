@@ -25,9 +25,9 @@ pub mod exit {
     /// Settings, tables or the server are not as they have to be (`EX_CONFIG`): starting again will
     /// not help.
     pub const CONFIG: u8 = 78;
-    /// A second SIGINT ended the shutdown.
+    /// A second SIGINT ended the shutdown, or one a measurement.
     pub const SIGINT: u8 = 130;
-    /// A second SIGTERM ended the shutdown.
+    /// A second SIGTERM ended the shutdown, or one a measurement.
     pub const SIGTERM: u8 = 143;
 }
 
@@ -60,6 +60,9 @@ pub(crate) enum CliError {
     CutOff(usize),
     #[error("a second {0} ended the shutdown; jobs that still ran are put back")]
     Interrupted(Interrupt),
+    #[error("{0} ended the measurement; what it had made is removed")]
+    #[cfg(feature = "demo")]
+    Stopped(Interrupt),
     #[error("{0}")]
     Failed(String),
 }
@@ -78,8 +81,9 @@ impl CliError {
             Self::Enqueue(_) | Self::Usage(_) => exit::USAGE,
             Self::Check(_) => exit::CHECK,
             Self::CutOff(_) => exit::CUT_OFF,
-            Self::Interrupted(Interrupt::Sigint) => exit::SIGINT,
-            Self::Interrupted(Interrupt::Sigterm) => exit::SIGTERM,
+            Self::Interrupted(signal) => interrupt_code(*signal),
+            #[cfg(feature = "demo")]
+            Self::Stopped(signal) => interrupt_code(*signal),
             Self::Failed(_) => exit::FAILED,
         }
     }
@@ -88,6 +92,13 @@ impl CliError {
 impl From<FilterError> for CliError {
     fn from(error: FilterError) -> Self {
         Self::Usage(error.to_string())
+    }
+}
+
+fn interrupt_code(signal: Interrupt) -> u8 {
+    match signal {
+        Interrupt::Sigint => exit::SIGINT,
+        Interrupt::Sigterm => exit::SIGTERM,
     }
 }
 

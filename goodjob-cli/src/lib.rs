@@ -16,10 +16,11 @@
 //! }
 //! ```
 //!
-//! `args.rs` is what was typed, `settings.rs` what that and the environment and `goodjob.toml` mean,
+//! `app.rs` is what the application brings, `args.rs` is what was typed, `settings.rs` what that and the environment and `goodjob.toml` mean,
 //! `commands/` what is then done, `error.rs` how it can fail and with which exit code. [`handlers`] are
 //! jobs done by commands and servers instead of Rust.
 
+mod app;
 mod args;
 mod commands;
 mod environment;
@@ -30,6 +31,7 @@ mod output;
 mod settings;
 mod signals;
 
+pub use app::App;
 pub use environment::Environment;
 pub use error::exit;
 
@@ -38,23 +40,22 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Parser;
-use goodjob_core::Handlers;
 
 use args::Cli;
 use commands::Workplace;
 use error::CliError;
 
-/// Does what the command line says, with the application's jobs.
+/// Does what the command line says, with the application's jobs, or its jobs and cron entries ([`App`]).
 ///
 /// Settings come from flags, then the environment, then `goodjob.toml`, then defaults. It logs
 /// through a `tracing` subscriber of its own unless one is installed already.
-pub async fn run(handlers: impl Into<Handlers>) -> ExitCode {
+pub async fn run(app: impl Into<App>) -> ExitCode {
     let invocation = Invocation {
         args: std::env::args_os().collect(),
         environment: Environment::of_process(),
         directory: PathBuf::from("."),
     };
-    run_with(invocation, handlers).await
+    run_with(invocation, app).await
 }
 
 /// How the command was called, as a value.
@@ -69,7 +70,7 @@ pub struct Invocation {
 }
 
 /// [`run`] with the command line and environment given.
-pub async fn run_with(invocation: Invocation, handlers: impl Into<Handlers>) -> ExitCode {
+pub async fn run_with(invocation: Invocation, app: impl Into<App>) -> ExitCode {
     let cli = match Cli::try_parse_from(&invocation.args) {
         Ok(cli) => cli,
         Err(error) => {
@@ -79,7 +80,7 @@ pub async fn run_with(invocation: Invocation, handlers: impl Into<Handlers>) -> 
         }
     };
     let workplace = Workplace::new(cli.global, invocation.environment, invocation.directory);
-    match commands::run(cli.command, &workplace, handlers.into()).await {
+    match commands::run(cli.command, &workplace, app.into()).await {
         Ok(()) => ExitCode::from(exit::DONE),
         Err(error) => {
             report(&error);
@@ -102,14 +103,24 @@ fn report(error: &CliError) {
 mod documents {
     #[doc = include_str!("../../docs/cli.md")]
     mod cli {}
+    #[doc = include_str!("../../docs/batches.md")]
+    mod batches {}
+    #[doc = include_str!("../../docs/cron.md")]
+    mod cron {}
     #[doc = include_str!("../../docs/retries.md")]
     mod retries {}
+    #[doc = include_str!("../../docs/hooks.md")]
+    mod hooks {}
+    #[doc = include_str!("../../docs/jobs.md")]
+    mod jobs {}
     #[doc = include_str!("../../docs/queues.md")]
     mod queues {}
     #[doc = include_str!("../../docs/promises.md")]
     mod promises {}
     #[doc = include_str!("../../docs/beside-ruby.md")]
     mod beside_ruby {}
+    #[doc = include_str!("../../docs/explain.md")]
+    mod explain {}
     #[doc = include_str!("../../docs/operations.md")]
     mod operations {}
 }

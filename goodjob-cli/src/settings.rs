@@ -1,5 +1,6 @@
 //! What was typed, merged, decoded and validated once. Past this point nothing is a sentinel.
 
+mod cron;
 mod database;
 mod decode;
 mod keys;
@@ -13,6 +14,7 @@ mod tests;
 
 pub(crate) use keys::{CONFIG_VARIABLE, Flag, KEYS, Key};
 pub(crate) use layers::SettingsFile;
+pub(crate) use nearest::nearest;
 
 pub(crate) use problem::{Place, Problem, Problems};
 
@@ -20,7 +22,7 @@ use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
 use std::time::Duration;
 
-use goodjob_core::{Cleanup, Config, Pools, Preserve, Shutdown, Unhandled};
+use goodjob_core::{Cleanup, Config, Cron, CronEntry, Pools, Preserve, Shutdown, Unhandled, Zone};
 use goodjob_postgres::{PgOptions, TableNames};
 
 use crate::environment::Environment;
@@ -47,6 +49,14 @@ pub(crate) struct Settings {
     pub(crate) unhandled: Unhandled,
     pub(crate) preserve: Preserve,
     pub(crate) cleanup: Cleanup,
+    pub(crate) enable_cron: bool,
+    /// The entries of the settings.
+    pub(crate) cron: Vec<CronEntry>,
+    /// Where those were written.
+    pub(crate) cron_place: Place,
+    /// Where entries are at home that name no zone; `None` when nobody said, which is UTC.
+    pub(crate) cron_zone: Option<Zone>,
+    pub(crate) graceful_restart: Option<Duration>,
     pub(crate) cancel_grace: Duration,
     pub(crate) log_format: LogFormat,
     /// By class.
@@ -109,8 +119,21 @@ impl Settings {
             unhandled: self.unhandled,
             preserve: self.preserve,
             cleanup: self.cleanup,
+            cron: self.cron(),
             cancel_grace: self.cancel_grace,
             ..Config::default()
+        }
+    }
+
+    /// The cron of a worker; without entries when it is switched off.
+    fn cron(&self) -> Cron {
+        match self.enable_cron {
+            true => Cron {
+                entries: self.cron.clone(),
+                zone: self.cron_zone.unwrap_or_default(),
+                graceful_restart: self.graceful_restart,
+            },
+            false => Cron::default(),
         }
     }
 }

@@ -11,6 +11,8 @@ mod kills;
 mod latency;
 #[path = "fleet/poison.rs"]
 mod poison;
+#[path = "fleet/ruby.rs"]
+mod ruby;
 #[path = "fleet/startup.rs"]
 mod startup;
 #[path = "fleet/stops.rs"]

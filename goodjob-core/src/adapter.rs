@@ -3,25 +3,67 @@
 use std::fmt;
 use std::future::{Future, IntoFuture};
 use std::pin::Pin;
+use std::sync::Arc;
 use std::time::Duration;
+
+use async_trait::async_trait;
+use tracing::Instrument;
 
 use crate::backend::Backend;
 use crate::clock::Timestamp;
 use crate::ids::JobId;
-use crate::job::{Due, EnqueueError, Job, NewJob};
+use crate::job::{Due, EnqueueError, EnqueueHook, EnqueueHooks, Job, NewJob, Sink};
+use crate::notes::Notes;
 use crate::store::{Inserted, Store};
+use crate::trouble::Troubles;
 
 /// Enqueues jobs into a store. Cheap to clone.
 #[derive(Clone)]
 pub struct Adapter {
     backend: Backend,
+    hooks: EnqueueHooks,
+    /// The job in whose body this is.
+    parent: Option<JobId>,
 }
 
 impl Adapter {
     /// An adapter for a backend.
     #[must_use]
     pub fn new(backend: impl Into<Backend>) -> Self {
-        Self { backend: backend.into() }
+        Self { backend: backend.into(), hooks: EnqueueHooks::new(), parent: None }
+    }
+
+    /// Adds a hook around every enqueue of this adapter and its later clones, inside the hooks that are
+    /// there and outside those of the class.
+    #[must_use]
+    pub fn on_enqueue(mut self, hook: impl EnqueueHook) -> Self {
+        self.hooks = self.hooks.with(hook);
+        self
+    }
+
+    pub(crate) fn with_hooks(mut self, hooks: EnqueueHooks) -> Self {
+        self.hooks = hooks;
+        self
+    }
+
+    /// For the body of a job.
+    pub(crate) fn inside(mut self, parent: JobId) -> Self {
+        self.parent = Some(parent);
+        self
+    }
+
+    /// Where jobs are stored.
+    #[must_use]
+    pub fn store(&self) -> &dyn Store {
+        &**self.backend.store()
+    }
+
+    pub(crate) fn troubles(&self) -> &Troubles {
+        self.backend.troubles()
+    }
+
+    pub(crate) fn notes(&self) -> Option<&Arc<dyn Notes>> {
+        self.backend.notes()
     }
 
     /// Enqueues a job when the returned value is awaited; options may be chained before that.
@@ -49,18 +91,58 @@ impl Adapter {
         &self,
         jobs: impl IntoIterator<Item = NewJob>,
     ) -> Result<Vec<Inserted>, EnqueueError> {
-        let jobs: Vec<NewJob> = jobs.into_iter().collect();
-        jobs.iter().try_for_each(NewJob::check)?;
-        match jobs.is_empty() {
-            true => Ok(Vec::new()),
-            false => Ok(self.backend.store().insert(&jobs).await?),
-        }
+        let mut jobs: Vec<NewJob> = jobs.into_iter().collect();
+        let mut sink = IntoStore { store: self.store(), stored: Vec::new() };
+        self.store_in(&mut jobs, &mut sink).await?;
+        Ok(sink.stored)
     }
 
     /// What it enqueues into.
     #[must_use]
     pub fn backend(&self) -> &Backend {
         &self.backend
+    }
+
+    /// Stores jobs in `sink` with all hooks around it: what every enqueue of this adapter does, and
+    /// extensions of a backend that store elsewhere.
+    ///
+    /// # Errors
+    /// When one of them cannot be stored; then none is.
+    pub async fn store_in(
+        &self,
+        jobs: &mut [NewJob],
+        sink: &mut (dyn Sink + '_),
+    ) -> Result<(), EnqueueError> {
+        let Some(first) = jobs.first() else { return Ok(()) };
+        let span = tracing::info_span!(
+            "enqueue", job = %first.id, class = first.class, jobs = jobs.len(),
+            parent_job = self.parent.map(tracing::field::display), trace_id = tracing::field::Empty,
+        );
+        if let Some(parent) = self.parent {
+            jobs.iter_mut().for_each(|job| job.trace.set_parent(parent));
+        }
+        let stored = async {
+            self.hooks.store(jobs, self.troubles(), sink).await?;
+            for job in jobs.iter() {
+                tracing::debug!(job = %job.id, class = job.class, queue = job.queue, "enqueued");
+            }
+            Ok(())
+        };
+        stored.instrument(span).await
+    }
+}
+
+/// The store's own way to store.
+struct IntoStore<'a> {
+    store: &'a dyn Store,
+    stored: Vec<Inserted>,
+}
+
+#[async_trait]
+impl Sink for IntoStore<'_> {
+    async fn store(&mut self, jobs: &[NewJob]) -> Result<(), EnqueueError> {
+        self.stored = self.store.insert(jobs).await?;
+        Ok(())
     }
 }
 
@@ -114,10 +196,16 @@ impl Enqueue<'_> {
         self.with(|job| job.notify = notify)
     }
 
+    /// What will store it.
+    #[must_use]
+    pub fn adapter(&self) -> &Adapter {
+        self.adapter
+    }
+
     /// Where it will be stored.
     #[must_use]
     pub fn store(&self) -> &dyn Store {
-        &**self.adapter.backend.store()
+        self.adapter.store()
     }
 
     /// The job as it would be stored, for [`Adapter::enqueue_all`] or a transaction of one's own.
@@ -145,8 +233,11 @@ impl<'a> IntoFuture for Enqueue<'a> {
     fn into_future(self) -> Self::IntoFuture {
         Box::pin(async move {
             let adapter = self.adapter;
-            let job = self.into_job()?;
-            adapter.backend.store().insert(std::slice::from_ref(&job)).await?;
+            let mut job = self.into_job()?;
+            let jobs = std::slice::from_mut(&mut job);
+            adapter
+                .store_in(jobs, &mut IntoStore { store: adapter.store(), stored: Vec::new() })
+                .await?;
             Ok(job.id)
         })
     }

@@ -1,11 +1,17 @@
 //! A backend: everything that enqueueing and running ask of the place where jobs are kept.
 
+mod nothing;
+
 use std::fmt;
 use std::sync::Arc;
 
 use crate::batch::{BatchStore, Callbacks};
+use crate::cron::CronStore;
+use crate::notes::Notes;
 use crate::notifier::Notifier;
 use crate::store::{MemoryStore, Store};
+use crate::trouble::Troubles;
+use nothing::Nothing;
 
 /// The parts of a backend. Cheap to clone; clones share everything.
 ///
@@ -25,13 +31,24 @@ pub struct Backend {
     notifier: Arc<dyn Notifier>,
     batches: Option<Arc<dyn BatchStore>>,
     callbacks: Callbacks,
+    cron: Option<Arc<dyn CronStore>>,
+    notes: Option<Arc<dyn Notes>>,
+    troubles: Troubles,
 }
 
 impl Backend {
     /// A backend that stores jobs and brings notices of them.
     #[must_use]
     pub fn new(store: Arc<dyn Store>, notifier: Arc<dyn Notifier>) -> Self {
-        Self { store, notifier, batches: None, callbacks: Callbacks::default() }
+        Self {
+            store,
+            notifier,
+            batches: None,
+            callbacks: Callbacks::default(),
+            cron: None,
+            notes: None,
+            troubles: Troubles::default(),
+        }
     }
 
     /// Adds where batches are kept. A backend without knows none: a job of one runs like any other.
@@ -46,6 +63,50 @@ impl Backend {
     pub fn with_callbacks(mut self, callbacks: Callbacks) -> Self {
         self.callbacks = callbacks;
         self
+    }
+
+    /// The same with another store: one that follows what happens in it.
+    pub(crate) fn with_store(mut self, store: Arc<dyn Store>) -> Self {
+        self.store = store;
+        self
+    }
+
+    /// With what cron needs. A capsule with cron entries does not start on a backend without it.
+    #[must_use]
+    pub fn with_cron(mut self, cron: Arc<dyn CronStore>) -> Self {
+        self.cron = Some(cron);
+        self
+    }
+
+    /// One that has no jobs and takes none.
+    pub(crate) fn none() -> Self {
+        Self::new(Arc::new(Nothing), Arc::new(Nothing))
+    }
+
+    /// Adds what keeps notes.
+    #[must_use]
+    pub fn with_notes(mut self, notes: Arc<dyn Notes>) -> Self {
+        self.notes = Some(notes);
+        self
+    }
+
+    /// Reports to where the backend itself reports.
+    #[must_use]
+    pub fn with_troubles(mut self, troubles: Troubles) -> Self {
+        self.troubles = troubles;
+        self
+    }
+
+    /// What keeps notes, if anything does.
+    #[must_use]
+    pub fn notes(&self) -> Option<&Arc<dyn Notes>> {
+        self.notes.as_ref()
+    }
+
+    /// Where troubles are reported.
+    #[must_use]
+    pub fn troubles(&self) -> &Troubles {
+        &self.troubles
     }
 
     /// Where jobs are kept.
@@ -71,11 +132,20 @@ impl Backend {
     pub fn callbacks(&self) -> &Callbacks {
         &self.callbacks
     }
+
+    /// What keeps the switches of cron entries, if it has that.
+    #[must_use]
+    pub fn cron(&self) -> Option<&Arc<dyn CronStore>> {
+        self.cron.as_ref()
+    }
 }
 
 impl From<Arc<MemoryStore>> for Backend {
     fn from(memory: Arc<MemoryStore>) -> Self {
-        Self::new(memory.clone(), memory.clone()).with_batches(memory)
+        Self::new(memory.clone(), memory.clone())
+            .with_batches(memory.clone())
+            .with_cron(memory.clone())
+            .with_notes(memory)
     }
 }
 

@@ -23,7 +23,7 @@ mod stored;
 pub use callback::{BatchCallback, BatchEvent};
 pub use callbacks::{Callbacks, DEFAULT_GLOBALID_APP};
 pub use new::{Batch, EnqueuedBatch, NewBatch};
-pub use progress::{Progress, Sight, progress};
+pub use progress::{BatchProgress, Sight, progress};
 pub use record::{BatchRecord, BatchSpec, BatchState};
 pub use store::{BatchEnd, BatchLook, BatchQuery, BatchStore, BatchSummary, RetriedBatch};
 pub use stored::StoredBatch;

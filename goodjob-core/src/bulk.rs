@@ -84,3 +84,12 @@ impl FromIterator<NewJob> for Bulk {
         Self { jobs: jobs.into_iter().collect() }
     }
 }
+
+impl IntoIterator for Bulk {
+    type Item = NewJob;
+    type IntoIter = std::vec::IntoIter<NewJob>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.jobs.into_iter()
+    }
+}

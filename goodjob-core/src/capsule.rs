@@ -1,12 +1,12 @@
 //! Owns everything that runs in this process: one scheduler per pool, the listener, the settler,
-//! the janitor and the heartbeat. Starts and stops them in order.
+//! the janitor, cron and the heartbeat. Starts and stops them in order.
 
 mod ahead;
 mod attempt;
 mod continuer;
 mod heart;
 mod janitor;
-mod panics;
+pub(crate) mod panics;
 mod pause;
 mod performer;
 mod poller;
@@ -14,6 +14,7 @@ mod scheduler;
 mod settler;
 mod timetable;
 
+pub(crate) use pause::Pause;
 pub use scheduler::PoolState;
 
 use std::fmt;
@@ -30,10 +31,12 @@ use crate::adapter::Adapter;
 use crate::backend::Backend;
 use crate::clock::Clock;
 use crate::config::{Config, Shutdown};
+use crate::cron::Manager;
 use crate::ids::{JobId, ProcessId};
-use crate::job::Handlers;
+use crate::job::{Handlers, Scene};
 use crate::notifier::{Notifier, Signal};
 use crate::store::{Store, StoreError, Wanted};
+use crate::trouble::{Trouble, TroubleKind, Troubles};
 use continuer::{Continuer, Unheard};
 use heart::Heart;
 use janitor::Janitor;
@@ -52,6 +55,7 @@ pub struct Capsule {
 
 struct Inner {
     process: ProcessId,
+    adapter: Adapter,
     pools: Vec<PoolHandle>,
     /// No new work.
     stop: CancellationToken,
@@ -76,26 +80,31 @@ struct PoolHandle {
 /// In the order in which they end.
 struct Tasks {
     listening: JoinSet<()>,
+    cron: JoinHandle<()>,
     janitor: JoinHandle<()>,
     schedulers: JoinSet<Vec<JobId>>,
     settler: Settler,
     continuer: Option<Continuer>,
     heart: JoinHandle<()>,
     heart_stop: CancellationToken,
+    troubles: Troubles,
 }
 
 impl Tasks {
     /// Waits for `stop`, and then for all of them.
     async fn end(mut self, stop: CancellationToken) -> Drained {
         stop.cancelled().await;
+        if let Err(error) = self.cron.await {
+            self.troubles.panicked("cron", error);
+        }
         if let Err(error) = self.janitor.await {
-            tracing::error!(%error, "the janitor ended in a panic");
+            self.troubles.panicked("the janitor", error);
         }
         let mut cut_off = Vec::new();
         while let Some(ended) = self.schedulers.join_next().await {
             match ended {
                 Ok(jobs) => cut_off.extend(jobs),
-                Err(error) => tracing::error!(%error, "a scheduler ended in a panic"),
+                Err(error) => self.troubles.panicked("a scheduler", error),
             }
         }
         self.listening.shutdown().await;
@@ -106,10 +115,11 @@ impl Tasks {
         // Last, so that the process is known for as long as it holds a job.
         self.heart_stop.cancel();
         if let Err(error) = self.heart.await {
-            tracing::error!(%error, "the heartbeat ended in a panic");
+            self.troubles.panicked("the heartbeat", error);
         }
         if !cut_off.is_empty() {
-            tracing::warn!(jobs = ?cut_off, "these jobs were not waited for and are put back");
+            let what = format!("these jobs were not waited for and are put back: {cut_off:?}");
+            self.troubles.report(Trouble::new(TroubleKind::JobsCutOff, what));
         }
         Drained { cut_off }
     }
@@ -136,32 +146,42 @@ impl Capsule {
         let backend = backend.into();
         let callbacks = backend.callbacks().clone().and(handlers.defaults().clone());
         let backend = backend.with_callbacks(callbacks);
-        let handlers = Arc::new(handlers.reaching(&Adapter::new(backend.clone())));
-        let store = Arc::clone(backend.store());
+        let (store, troubles) = (Arc::clone(backend.store()), backend.troubles().clone());
+        handlers.on_error().into_iter().for_each(|hook| troubles.tell(Arc::clone(hook)));
+        let adapter = Adapter::new(backend.clone()).with_hooks(handlers.enqueue_hooks().clone());
+        let handlers = Arc::new(handlers);
         let (stop, cut) = (CancellationToken::new(), CancellationToken::new());
         panics::keep_locations();
 
         let states: Vec<watch::Sender<PoolState>> =
             config.pools.iter().map(|_| watch::Sender::default()).collect();
         let reports: Vec<_> = states.iter().map(watch::Sender::subscribe).collect();
-        let janitor = Janitor::new(config.cleanup, Arc::clone(&store), reports.clone());
+        let janitor = Janitor::new(config.cleanup, &backend, reports.clone());
         let clock = Clock::system();
-        let heart = Heart::new(&config, &handlers, Arc::clone(&store), clock.clone(), reports);
+        let cron = Manager::new(config.cron.clone(), &backend, &clock)?;
+        let heart = Heart::new(&config, &handlers, &backend, clock.clone(), reports);
         heart.beat().await?;
 
         let (store, continuer, unheard) = follow(store, &backend, &config, &stop, &cut);
-        let settler = Settler::start(Arc::clone(&store), cut.clone(), config.slots());
+        let followed = backend.clone().with_store(Arc::clone(&store));
+        let settler = Settler::start(&followed, cut.clone(), config.slots());
         let performer = Arc::new(Performer {
             handlers: Arc::clone(&handlers),
             max_interruptions: config.max_interruptions,
             defaults: config.defaults(),
             cancel_grace: config.cancel_grace,
-            stopping: stop.clone(),
+            scene: Scene {
+                adapter: adapter.clone(),
+                stopping: stop.clone(),
+                preserve: config.preserve,
+            },
+            troubles: troubles.clone(),
             cut: cut.clone(),
         });
         let common = Common {
             clock,
             store,
+            troubles: troubles.clone(),
             performer,
             settler: settler.handle(),
             max_cache: config.max_cache,
@@ -179,20 +199,38 @@ impl Capsule {
 
         let listening = listen(Arc::clone(backend.notifier()), pools.clone(), stop.clone());
         let janitor = tokio::spawn(janitor.run(stop.clone()));
+        let cron = tokio::spawn(cron.run(stop.clone()));
         let heart_stop = CancellationToken::new();
         let process = heart.id();
         let heart = tokio::spawn(heart.run(heart_stop.clone()));
         let backlog = settler.backlog();
-        let tasks = Tasks { listening, janitor, schedulers, settler, continuer, heart, heart_stop };
+        let tasks = Tasks {
+            listening,
+            cron,
+            janitor,
+            schedulers,
+            settler,
+            continuer,
+            heart,
+            heart_stop,
+            troubles,
+        };
         let ended = tokio::spawn(tasks.end(stop.clone()));
         let ended = ended.map(Result::unwrap_or_default).boxed().shared();
-        Ok(Self { inner: Arc::new(Inner { process, pools, stop, cut, backlog, unheard, ended }) })
+        let inner = Inner { process, adapter, pools, stop, cut, backlog, unheard, ended };
+        Ok(Self { inner: Arc::new(inner) })
     }
 
     /// The id of this process in the store.
     #[must_use]
     pub fn process(&self) -> ProcessId {
         self.inner.process
+    }
+
+    /// Enqueues into the store that this capsule works on, with the hooks of its registry.
+    #[must_use]
+    pub fn adapter(&self) -> &Adapter {
+        &self.inner.adapter
     }
 
     /// What each pool is doing, in the order of the configuration.

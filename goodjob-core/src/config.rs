@@ -4,6 +4,7 @@
 use std::num::NonZeroUsize;
 use std::time::Duration;
 
+use crate::cron::Cron;
 use crate::job::{Defaults, Preserve, Unhandled};
 use crate::queue::{Pool, Pools};
 use crate::store::Retention;
@@ -45,6 +46,8 @@ pub struct Config {
     pub preserve: Preserve,
     /// When kept jobs are deleted after all.
     pub cleanup: Cleanup,
+    /// Jobs that are enqueued at times. No entries, no cron.
+    pub cron: Cron,
     /// Time between looks for batches whose continuation was lost; `None` leaves them to other processes.
     pub batch_sweep: Option<Duration>,
     /// Time between heartbeats.
@@ -66,6 +69,7 @@ impl Default for Config {
             unhandled: Unhandled::Discard,
             preserve: Preserve::Always,
             cleanup: Cleanup::default(),
+            cron: Cron::default(),
             batch_sweep: Some(DEFAULT_BATCH_SWEEP),
             heartbeat: DEFAULT_HEARTBEAT,
             cancel_grace: DEFAULT_CANCEL_GRACE,

@@ -1,8 +1,10 @@
 //! What an application writes: a [`Job`] is what is stored, [`Perform`] is how this process does it.
 
 mod arguments;
+mod completion;
 mod context;
 mod error;
+mod hooks;
 mod options;
 mod payload;
 mod policy;
@@ -11,16 +13,23 @@ pub(crate) mod properties;
 mod registry;
 pub mod ruby;
 mod ties;
+mod trace;
 
 pub use arguments::{Arguments, ArgumentsError};
+pub(crate) use context::Scene;
 pub use context::{BareContext, Context};
-pub use error::{BoxError, ErrorNote, JobError, JobResult, Panicked, TimedOut, Verdict};
+pub use error::{
+    BoxError, ErrorNote, Interrupted, JobError, JobResult, NotCommitted, Panicked, TimedOut,
+    Verdict,
+};
+pub use hooks::{Body, EnqueueHook, EnqueueHooks, PerformHook, PerformHooks, Sink, Stop, Storing};
 pub use options::{Due, EnqueueError, NewJob, Options};
 pub use payload::Payload;
 pub use policy::{Backoff, Decision, Defaults, Policy, Retry, Unhandled};
 pub use preserve::Preserve;
 pub use registry::{Handler, Handlers, Registry, Run, Running};
 pub use ties::{Tick, Ties};
+pub use trace::{Trace, TraceHook, TraceIds, TraceParent, TraceParentError};
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -59,6 +68,12 @@ pub trait Job: Serialize + DeserializeOwned + Send + 'static {
     fn defaults() -> Options {
         Options::new()
     }
+
+    /// What is done around every enqueue of such a job, inside the hooks of the application. Asked once.
+    #[must_use]
+    fn on_enqueue() -> EnqueueHooks {
+        EnqueueHooks::new()
+    }
 }
 
 /// How this process does a [`Job`], given a state `S` shared by all its jobs.
@@ -95,6 +110,16 @@ pub trait Perform<S = ()>: Job {
     #[must_use]
     fn policy() -> Policy {
         Policy::new()
+    }
+
+    /// What is done around every attempt, inside the hooks of the application, once the arguments are
+    /// decoded. Asked once, when the class is registered.
+    #[must_use]
+    fn on_perform() -> PerformHooks<S>
+    where
+        S: Send + Sync + 'static,
+    {
+        PerformHooks::new()
     }
 
     /// Does the job. Runs in a task of its own with no transaction and no lock session at hand, and

@@ -18,8 +18,9 @@
 //! | `capsule/settler.rs` | the decision is written, in groups, and the lock released |
 //!
 //! Beside it stand `queue.rs` (which queues a pool takes), `capsule/timetable.rs` (future jobs),
-//! `capsule/heart.rs` (the heartbeat), `capsule/janitor.rs` (old jobs are deleted), `batch.rs` with
-//! `capsule/continuer.rs` (batches), `bulk.rs` (many jobs at once) and `store/memory.rs` (a store to test with and to read).
+//! `capsule/heart.rs` (the heartbeat), `capsule/janitor.rs` (old jobs are deleted), `cron.rs` (jobs at times),
+//! `batch.rs` with `capsule/continuer.rs` (batches), `bulk.rs` (many jobs at once) and `store/memory.rs` (a
+//! store to test with and to read).
 //! This crate knows no SQL and no HTTP; a backend implements [`Store`] and [`Notifier`].
 
 mod adapter;
@@ -29,19 +30,22 @@ mod bulk;
 mod capsule;
 mod clock;
 mod config;
+mod cron;
 mod host;
 mod ids;
 mod job;
+mod notes;
 mod notifier;
 mod queue;
 mod store;
+mod trouble;
 
 pub use adapter::{Adapter, Enqueue};
 pub use backend::Backend;
 pub use batch::{
-    Batch, BatchCallback, BatchEnd, BatchEvent, BatchLook, BatchQuery, BatchRecord, BatchSpec,
-    BatchState, BatchStore, BatchSummary, Callbacks, DEFAULT_GLOBALID_APP, EnqueuedBatch, NewBatch,
-    Progress, RetriedBatch, Sight, StoredBatch, progress,
+    Batch, BatchCallback, BatchEnd, BatchEvent, BatchLook, BatchProgress, BatchQuery, BatchRecord,
+    BatchSpec, BatchState, BatchStore, BatchSummary, Callbacks, DEFAULT_GLOBALID_APP,
+    EnqueuedBatch, NewBatch, RetriedBatch, Sight, StoredBatch, progress,
 };
 pub use bulk::Bulk;
 pub use capsule::{Capsule, Drained, PoolState};
@@ -51,14 +55,19 @@ pub use config::{
     DEFAULT_CLEANUP_INTERVAL_JOBS, DEFAULT_HEARTBEAT, DEFAULT_MAX_CACHE, DEFAULT_MAX_INTERRUPTIONS,
     DEFAULT_MAX_THREADS, DEFAULT_POLL_INTERVAL, Shutdown,
 };
+pub use cron::{
+    Cron, CronEntry, CronError, CronStore, CronSwitches, Schedule, ScheduleError, Zone, ZoneError,
+};
 pub use host::HostIdentity;
 pub use ids::{BatchId, ExecutionId, JobId, ProcessId};
 pub use job::{
-    Arguments, ArgumentsError, Backoff, BareContext, BoxError, Context, Decision, Defaults, Due,
-    EnqueueError, ErrorNote, Handler, Handlers, Job, JobError, JobResult, NewJob, Options,
-    Panicked, Payload, Perform, Policy, Preserve, Registry, Retry, Run, Running, Tick, Ties,
-    TimedOut, Unhandled, Verdict, ruby,
+    Arguments, ArgumentsError, Backoff, BareContext, Body, BoxError, Context, Decision, Defaults,
+    Due, EnqueueError, EnqueueHook, EnqueueHooks, ErrorNote, Handler, Handlers, Interrupted, Job,
+    JobError, JobResult, NewJob, NotCommitted, Options, Panicked, Payload, Perform, PerformHook,
+    PerformHooks, Policy, Preserve, Registry, Retry, Run, Running, Sink, Stop, Storing, Tick, Ties,
+    TimedOut, Trace, TraceHook, TraceIds, TraceParent, TraceParentError, Unhandled, Verdict, ruby,
 };
+pub use notes::{JobNotes, Note, Notes, Progress};
 pub use notifier::{CHANNEL, Notice, NoticeError, Notifier, Signal};
 pub use queue::{Pool, Pools, QueueSelector, QueueStringError};
 pub use store::{
@@ -66,3 +75,4 @@ pub use store::{
     JobRecord, JobState, LockState, MemoryStore, Outcome, PoolReport, ProcessRecord, Retention,
     Settled, Settlement, Store, StoreError, Token, Wanted, settle,
 };
+pub use trouble::{OnError, Trouble, TroubleKind, Troubles};

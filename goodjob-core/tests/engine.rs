@@ -1,8 +1,14 @@
 //! The running engine on the store in memory, in paused time: hours pass at once, and a loop that
 //! spins where it should sleep hangs its test.
 
+#[path = "engine/ahead.rs"]
+mod ahead;
+#[path = "engine/cron.rs"]
+mod cron;
 #[path = "engine/heart.rs"]
 mod heart;
+#[path = "engine/hooks.rs"]
+mod hooks;
 #[path = "engine/janitor.rs"]
 mod janitor;
 #[path = "engine/locks.rs"]

@@ -2,7 +2,6 @@
 -- what is there. Each further one that holds unfinished jobs is entered anew when a job is claimed, and
 -- again when it ends: those that only the gem's workers and dashboard read cost a quarter of the speed of a
 -- drain, and all of the gem's more than half (docs/performance.md). `--gem-indexes` adds them.
--- The last one is ours, for finding what failed: a job that succeeds is never entered in it.
 CREATE UNIQUE INDEX IF NOT EXISTS index_good_jobs_on_cron_key_and_cron_at_cond
   ON good_jobs USING btree (cron_key, cron_at) WHERE (cron_key IS NOT NULL);
 
@@ -26,6 +25,3 @@ CREATE INDEX IF NOT EXISTS index_good_jobs_on_batch_callback_id
 
 CREATE INDEX IF NOT EXISTS index_good_jobs_on_labels
   ON good_jobs USING gin (labels) WHERE (labels IS NOT NULL);
-
-CREATE INDEX IF NOT EXISTS index_goodjob_errored
-  ON good_jobs USING btree (id) WHERE (error IS NOT NULL);

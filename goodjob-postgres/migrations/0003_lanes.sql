@@ -1,4 +1,4 @@
--- The one index that is ours: each queue and priority is a lane, read from its oldest due row, so that
+-- Ours and not the gem's: each queue and priority is a lane, read from its oldest due row, so that
 -- a claim does not walk over another queue's backlog or over future jobs.
 CREATE INDEX IF NOT EXISTS index_goodjob_lanes
   ON good_jobs USING btree (queue_name, priority, scheduled_at, id)

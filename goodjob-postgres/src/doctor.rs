@@ -15,8 +15,6 @@ use crate::{migrate, sql};
 
 /// The oldest server that is supported.
 const OLDEST_SERVER: i32 = 120_000;
-/// Connections of a worker beside its pool.
-const SESSIONS: i64 = 2;
 
 /// How bad a finding is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -111,7 +109,7 @@ fn durability(server: &ServerRow) -> Finding {
 }
 
 fn connections(server: &ServerRow, options: &PgOptions) -> Finding {
-    let needed = SESSIONS + i64::from(options.pool_size);
+    let needed = i64::from(options.most_connections());
     let free = i64::from(server.max_connections) - server.connections;
     let found = format!("a worker uses up to {needed} connections, {free} are free");
     if free < needed {

@@ -2,10 +2,12 @@
 
 use std::any::Any;
 use std::collections::HashSet;
+use std::marker::PhantomData;
 
+use async_trait::async_trait;
 use goodjob_core::{
-    Adapter, Bulk, Due, Enqueue, EnqueueError, Inserted, JobId, NewJob, Payload, Store, StoreError,
-    Timestamp,
+    Adapter, Due, Enqueue, EnqueueError, EnqueueHooks, Inserted, JobId, NewJob, Payload, Sink,
+    Store, StoreError, Timestamp, Troubles,
 };
 use serde_json::{Value, json};
 use sqlx::PgExecutor;
@@ -49,60 +51,107 @@ pub trait EnqueueIn {
 
 impl EnqueueIn for Enqueue<'_> {
     async fn enqueue_in<'c, E: PgExecutor<'c>>(self, executor: E) -> Result<JobId, EnqueueError> {
-        let dialect = dialect_of(self.store());
-        let job = self.into_job()?;
-        insert(executor, &dialect, std::slice::from_ref(&job)).await?;
+        let adapter = self.adapter().clone();
+        let dialect = dialect_of(adapter.store());
+        let mut job = self.into_job()?;
+        let mut sink = OnExecutor::new(executor, &dialect);
+        adapter.store_in(std::slice::from_mut(&mut job), &mut sink).await?;
         Ok(job.id)
     }
 }
 
-/// Enqueues many jobs on a connection or in a transaction of the caller's, all or none.
+/// Enqueues many jobs on a connection or in a transaction of the caller's, with the hooks of the adapter.
 ///
 /// ```no_run
 /// use goodjob_core::{Adapter, Bulk};
 /// use goodjob_postgres::EnqueueAllIn;
 /// async fn store(adapter: &Adapter, bulk: Bulk, pool: &sqlx::PgPool) -> Result<(), Box<dyn std::error::Error>> {
 ///     let mut tx = pool.begin().await?;
-///     let stored = bulk.enqueue_all_in(adapter, &mut *tx).await?;
+///     let stored = adapter.enqueue_all_in(&mut *tx, bulk).await?;
 ///     tx.commit().await?;
 ///     println!("{} jobs are new", stored.iter().filter(|job| job.is_new()).count());
 ///     Ok(())
 /// }
 /// ```
 pub trait EnqueueAllIn {
-    /// Stores the jobs on `executor`, a pool, a connection or a transaction, in one statement. Says of each
-    /// what became of it, in order.
+    /// Stores the jobs on `executor` in one statement, all or none. Says of each what
+    /// became of it, in the same order.
     ///
     /// # Errors
-    /// When a job cannot be stored; then none is. The caller's transaction is then aborted by Postgres if
-    /// the statement had reached it.
+    /// As [`EnqueueIn::enqueue_in`].
     fn enqueue_all_in<'c, E: PgExecutor<'c>>(
-        self,
-        adapter: &Adapter,
+        &self,
         executor: E,
+        jobs: impl IntoIterator<Item = NewJob> + Send,
     ) -> impl Future<Output = Result<Vec<Inserted>, EnqueueError>> + Send;
 }
 
-impl EnqueueAllIn for Bulk {
-    async fn enqueue_all_in<'c, E: PgExecutor<'c>>(
-        self,
-        adapter: &Adapter,
+impl EnqueueAllIn for Adapter {
+    fn enqueue_all_in<'c, E: PgExecutor<'c>>(
+        &self,
         executor: E,
-    ) -> Result<Vec<Inserted>, EnqueueError> {
-        let jobs = self.into_jobs();
-        jobs.iter().try_for_each(NewJob::check)?;
-        Ok(insert(executor, &dialect_of(&**adapter.backend().store()), &jobs).await?)
+        jobs: impl IntoIterator<Item = NewJob> + Send,
+    ) -> impl Future<Output = Result<Vec<Inserted>, EnqueueError>> + Send {
+        let mut jobs: Vec<NewJob> = jobs.into_iter().collect();
+        async move {
+            let dialect = dialect_of(self.store());
+            let mut sink = OnExecutor::new(executor, &dialect);
+            self.store_in(&mut jobs, &mut sink).await?;
+            Ok(sink.stored)
+        }
     }
 }
 
-/// How a store's tables are spoken to. One of another kind, or a wrapped one, knows none but the usual.
+/// An adapter over a store of another kind, or a wrapped one, knows no tables but the usual.
 pub(crate) fn dialect_of(store: &dyn Store) -> Dialect {
     let store: &dyn Any = store;
     store.downcast_ref().map_or_else(Dialect::default, PgStore::dialect)
 }
 
+/// Where jobs go when all hooks have had their say.
+struct OnExecutor<'d, 'c, E> {
+    executor: Option<E>,
+    dialect: &'d Dialect,
+    stored: Vec<Inserted>,
+    connection: PhantomData<&'c ()>,
+}
+
+impl<'d, E> OnExecutor<'d, '_, E> {
+    fn new(executor: E, dialect: &'d Dialect) -> Self {
+        let (executor, stored) = (Some(executor), Vec::new());
+        Self { executor, dialect, stored, connection: PhantomData }
+    }
+}
+
+#[async_trait]
+impl<'c, E: PgExecutor<'c>> Sink for OnExecutor<'_, 'c, E> {
+    async fn store(&mut self, jobs: &[NewJob]) -> Result<(), EnqueueError> {
+        // An executor is used up by one statement, and no hook can go on twice.
+        if let Some(executor) = self.executor.take() {
+            self.stored = insert(executor, self.dialect, jobs).await?;
+        }
+        Ok(())
+    }
+}
+
+/// Stores jobs with the hooks of their classes.
+pub(crate) async fn insert_with_hooks<'c, E: PgExecutor<'c>>(
+    executor: E,
+    dialect: &Dialect,
+    jobs: &[NewJob],
+) -> Result<Vec<Inserted>, EnqueueError> {
+    if jobs.iter().all(|job| job.hooks.is_empty()) {
+        jobs.iter().try_for_each(NewJob::check)?;
+        return Ok(insert(executor, dialect, jobs).await?);
+    }
+    let (mut jobs, mut sink) = (jobs.to_vec(), OnExecutor::new(executor, dialect));
+    EnqueueHooks::new().store(&mut jobs, &Troubles::default(), &mut sink).await?;
+    Ok(sink.stored)
+}
+
 /// Stores many jobs on `executor` in one statement, in tables with the usual names; for others there is
-/// [`PgStore::enqueue_in`]. A job whose id is there already is left alone.
+/// [`PgStore::enqueue_in`]. A job whose id is there already is left alone. Knows the hooks of classes, and
+/// none of an adapter's: for those there is [`EnqueueAllIn`].
 ///
 /// # Errors
 /// When a job cannot be stored; then none is.
@@ -110,8 +159,7 @@ pub async fn enqueue_in<'c, E: PgExecutor<'c>>(
     executor: E,
     jobs: &[NewJob],
 ) -> Result<Vec<Inserted>, EnqueueError> {
-    jobs.iter().try_for_each(NewJob::check)?;
-    Ok(insert(executor, &Dialect::default(), jobs).await?)
+    insert_with_hooks(executor, &Dialect::default(), jobs).await
 }
 
 pub(crate) async fn insert<'c, E: PgExecutor<'c>>(

@@ -3,7 +3,7 @@
 //! `advisory` does not look at a row's owner, and `skiplocked` not at advisory locks: workers of these two
 //! run each other's jobs. Every other pair is safe, and `hybrid` with all.
 
-use goodjob_core::{ProcessId, StoreError};
+use goodjob_core::{ProcessId, StoreError, Trouble, TroubleKind, Troubles};
 use sqlx::{FromRow, PgExecutor};
 use uuid::Uuid;
 
@@ -78,10 +78,11 @@ pub(crate) async fn admit<'c>(
     dialect: &Dialect,
     me: ProcessId,
     ours: LockStrategy,
+    troubles: &Troubles,
 ) -> Result<(), StoreError> {
     let fleet = Fleet::read(executor, dialect, me).await.map_err(crate::error::store_error)?;
     if let Some(conflict) = fleet.conflict_of_others() {
-        tracing::warn!("{conflict}");
+        troubles.report(Trouble::new(TroubleKind::FleetConflict, conflict));
     }
     match fleet.conflict_with(ours) {
         Some(conflict) => Err(StoreError::Unfit(conflict)),

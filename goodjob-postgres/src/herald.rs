@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use goodjob_core::Timestamp;
+use goodjob_core::{Timestamp, Trouble, TroubleKind, Troubles};
 use sqlx::PgPool;
 use tokio::sync::Notify;
 
@@ -33,6 +33,7 @@ pub(crate) struct Herald(Arc<Inner>);
 struct Inner {
     pool: PgPool,
     dialect: Dialect,
+    troubles: Troubles,
     /// Whether anybody is told at all.
     speaks: bool,
     /// Enqueues under way.
@@ -52,9 +53,9 @@ struct News {
 }
 
 impl Herald {
-    pub(crate) fn new(pool: PgPool, dialect: Dialect, speaks: bool) -> Self {
+    pub(crate) fn new(pool: PgPool, dialect: Dialect, troubles: Troubles, speaks: bool) -> Self {
         let (storing, news, silent) = (AtomicUsize::new(0), Mutex::default(), Notify::new());
-        Self(Arc::new(Inner { pool, dialect, speaks, storing, news, silent }))
+        Self(Arc::new(Inner { pool, dialect, troubles, speaks, storing, news, silent }))
     }
 
     /// An enqueue begins, which lasts as long as what this returns.
@@ -155,7 +156,10 @@ impl Sending {
             match on(pool, DEADLINE, async |connection| query.execute(connection).await).await {
                 Ok(_) => return,
                 Err(error) if attempt == TRIES => {
-                    tracing::warn!(%error, notices = queues.len(), "workers find jobs by polling: notices are lost");
+                    let what =
+                        format!("workers find jobs by polling: {} notices are lost", queues.len());
+                    let trouble = Trouble::new(TroubleKind::NoticesLost, what);
+                    self.herald.0.troubles.report(trouble.because(error));
                 }
                 Err(_) => {}
             }

@@ -6,6 +6,7 @@
 //! | `jobs/filter.rs` | [`Filter`]: which jobs |
 //! | `jobs/list.rs` | [`PgStore::jobs`], page by page, and [`PgStore::count`] |
 //! | `jobs/show.rs` | [`PgStore::show`]: everything about one job |
+//! | `jobs/explain.rs` | [`PgStore::explain`]: why it is not running |
 //! | `jobs/actions.rs` | [`Action`] on jobs that are named |
 //! | `jobs/bulk.rs` | [`Bulk`]: an action on all that a filter finds |
 //!
@@ -26,15 +27,18 @@
 //! [`PgStore::jobs`]: crate::PgStore::jobs
 //! [`PgStore::count`]: crate::PgStore::count
 //! [`PgStore::show`]: crate::PgStore::show
+//! [`PgStore::explain`]: crate::PgStore::explain
 
 mod actions;
 mod bulk;
+mod explain;
 mod filter;
 mod list;
 mod show;
 
 pub use actions::{Acted, Action};
 pub use bulk::{Bulk, Tally};
+pub use explain::{Explanation, JobStart, Line, LockKind, PauseKind, Rate, Reason, Restraint, Why};
 pub use filter::{Filter, FilterError, STATES};
 pub use list::{Cursor, JobList, JobSummary, Page};
 pub use show::{JobDetails, LockHolder, Owner};

@@ -34,6 +34,11 @@ const SHARE: u32 = 20;
 const PLANNING: Duration = Duration::from_millis(20);
 /// No row stays unseen for longer.
 const LONGEST: Duration = Duration::from_millis(900);
+/// A look that costs less may be had at any time.
+const CHEAP: Duration = Duration::from_millis(5);
+/// Looks may be ahead of their share by so much: one that was dear, as the first of a new session is or any on a
+/// busy machine, does not make the next job wait.
+const CREDIT: Duration = Duration::from_secs(1);
 /// How far behind the server's time the floor of a lane stays that was read to its end: rows whose
 /// transaction commits a little late lie in between.
 const LATE: Duration = Duration::from_secs(2);
@@ -103,6 +108,8 @@ pub(crate) struct Lanes {
     pub(crate) lanes: Vec<Lane>,
     /// When the beginnings were looked at, and how long that and the claim after it took.
     looked: Option<(Instant, Duration)>,
+    /// The time that has to pass from then on until looks have taken no more than their share.
+    owed: Duration,
     /// Whether the last claim found as much as it wanted.
     full: bool,
     /// Whether the statements have been used before.
@@ -145,16 +152,21 @@ impl Lanes {
         let mut kept: Vec<Lane> = used.into_values().collect();
         kept.sort_by_key(|lane| std::cmp::Reverse(lane.used));
         lanes.extend(kept.into_iter().take(MOST_KEPT));
+        self.forget();
         (self.lanes, self.looked) = (lanes, Some((Instant::now(), Duration::ZERO)));
     }
 
     /// Says what a look cost, with the claim after it, which walks from the beginnings.
     pub(crate) fn cost(&mut self, cost: Duration) {
         let planning = if self.planned { Duration::ZERO } else { PLANNING };
-        if let Some((_, known)) = self.looked.as_mut() {
-            *known = cost.saturating_sub(planning);
-        }
         self.planned = true;
+        let cost = cost.saturating_sub(planning);
+        if let Some((_, known)) = self.looked.as_mut() {
+            *known = cost;
+        }
+        if cost >= CHEAP {
+            self.owed = (self.owed + cost * SHARE).min(CREDIT + LONGEST);
+        }
     }
 
     /// Whether there are too many to be worked like this.
@@ -172,15 +184,15 @@ impl Lanes {
 
     /// How long the beginnings are not to be looked at, although the floors yielded nothing.
     pub(crate) fn wait(&self) -> Duration {
-        let Some((at, cost)) = self.looked else { return Duration::ZERO };
-        // A look that costs little may be had at any time.
-        let rest = if cost < Duration::from_millis(5) { Duration::ZERO } else { cost * SHARE };
-        rest.min(LONGEST).saturating_sub(at.elapsed())
+        let Some((at, _)) = self.looked else { return Duration::ZERO };
+        self.owed.saturating_sub(CREDIT).saturating_sub(at.elapsed())
     }
 
     /// Forgets where the lanes begin: a row was given back.
     pub(crate) fn forget(&mut self) {
-        self.looked = None;
+        if let Some((at, _)) = self.looked.take() {
+            self.owed = self.owed.saturating_sub(at.elapsed());
+        }
     }
 
     /// Rows that a claim of so many reads of each lane. With few lanes each may give all of them; with many
@@ -302,12 +314,32 @@ mod tests {
             lanes.cost(Duration::from_millis(cost));
             tokio::time::advance(Duration::from_millis(rhythm - 1)).await;
             assert!(!lanes.are_stale(), "{cost}");
-            assert_eq!(lanes.wait().is_zero(), cost == 1);
             tokio::time::advance(Duration::from_millis(1)).await;
-            assert!(lanes.are_stale() && lanes.wait().is_zero(), "{cost}");
+            assert!(lanes.are_stale(), "{cost}");
         }
         lanes.begin(lanes.lanes.clone());
         lanes.forget();
         assert!(lanes.are_stale());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_dear_look_makes_nobody_wait_but_many_do() {
+        let mut lanes = lanes(&[None]);
+        let look = |lanes: &mut Lanes, cost| {
+            lanes.begin(lanes.lanes.clone());
+            lanes.cost(Duration::from_millis(cost));
+            lanes.wait().as_millis()
+        };
+        assert_eq!(look(&mut lanes, 60), 0, "the first one makes plans");
+        assert_eq!(look(&mut lanes, 4), 0);
+        assert_eq!(look(&mut lanes, 20), 200);
+        assert_eq!(look(&mut lanes, 20), 600);
+        assert_eq!(look(&mut lanes, 3_000), 900, "no row stays unseen for longer");
+        tokio::time::advance(Duration::from_millis(800)).await;
+        assert_eq!(lanes.wait().as_millis(), 100);
+        assert_eq!(look(&mut lanes, 4), 100);
+        tokio::time::advance(Duration::from_millis(600)).await;
+        lanes.forget();
+        assert_eq!(look(&mut lanes, 20), 0);
     }
 }

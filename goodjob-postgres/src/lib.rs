@@ -5,7 +5,10 @@
 //! | `enqueue.rs` | stores jobs, on its own connection or in the caller's transaction |
 //! | `store.rs` | [`PgStore`], each method one call into a file below; `store/connect.rs` is how it comes to be |
 //! | `claim.rs`, `settle.rs` | the two statements around a job's body |
+//! | `complete.rs` | a job writes its success in a transaction of its own |
+//! | `notes.rs` | what jobs say about themselves |
 //! | `pauses.rs` | what a claim need not look for |
+//! | `cron.rs` | which entries of cron are switched on or off, and their last ticks |
 //! | `batches.rs` | stores batches and has them go on |
 //! | `cleanup.rs` | deletes finished jobs that are old enough |
 //! | `sessions.rs` | the two sessions that hold locks, on a thread of their own |
@@ -16,11 +19,16 @@
 //! | `dialect.rs`, `tables.rs` | the statements under other table names, lock keys and older columns |
 //! | `jobs.rs` | finds jobs by filter, shows them, and acts on them for a person |
 //! | `inspect.rs`, `status.rs`, `doctor.rs` | reads for tools |
+//! | `bench.rs` | raw SQL of the same work, and rows in its way, for `goodjob bench` |
+//! | `roster.rs`, `recent.rs`, `queues.rs` | the processes and what ended lately; queue strings against the tables |
 //! | `sql/` | every statement, one a file, with a comment that says why |
 
 mod batches;
+pub mod bench;
 mod claim;
 mod cleanup;
+mod complete;
+mod cron;
 mod dialect;
 pub mod doctor;
 mod enqueue;
@@ -33,9 +41,13 @@ pub mod jobs;
 mod key;
 mod lanes;
 pub mod migrate;
+mod notes;
 mod options;
 mod pauses;
 mod process;
+pub mod queues;
+mod recent;
+pub mod roster;
 mod rows;
 mod schema;
 mod sessions;
@@ -47,6 +59,7 @@ mod tables;
 mod upcoming;
 
 pub use batches::EnqueueBatchIn;
+pub use complete::{CompleteError, CompleteIn};
 pub use enqueue::{EnqueueAllIn, EnqueueIn, enqueue_in};
 pub use error::ConnectError;
 pub use key::advisory_key;

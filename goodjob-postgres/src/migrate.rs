@@ -27,6 +27,35 @@ pub enum Indexes {
     All,
 }
 
+/// What a database is given.
+///
+/// ```
+/// use goodjob_postgres::migrate::{Indexes, Plan, steps};
+/// let names = |plan: Plan| steps(plan).iter().map(|step| step.name).collect::<Vec<_>>();
+/// assert_eq!(names(Indexes::Lean.into()), ["0001_tables", "0002_lean_indexes", "0003_lanes"]);
+/// assert!(names(Plan::from(Indexes::Lean).with_notes()).contains(&"goodjob_notes"));
+/// ```
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Plan {
+    indexes: Indexes,
+    notes: bool,
+}
+
+impl Plan {
+    /// With the table for what jobs say about themselves: progress and results.
+    #[must_use]
+    pub fn with_notes(mut self) -> Self {
+        self.notes = true;
+        self
+    }
+}
+
+impl From<Indexes> for Plan {
+    fn from(indexes: Indexes) -> Self {
+        Self { indexes, notes: false }
+    }
+}
+
 /// A step: plain SQL that may be run again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Step {
@@ -41,9 +70,14 @@ const TABLES: Step =
 const LEAN: Step =
     Step { name: "0002_lean_indexes", sql: include_str!("../migrations/0002_lean_indexes.sql") };
 const LANES: Step = Step { name: "0003_lanes", sql: include_str!("../migrations/0003_lanes.sql") };
+const ERRORED: Step =
+    Step { name: "0004_errored", sql: include_str!("../migrations/0004_errored.sql") };
 const OPEN_BATCHES: Step =
-    Step { name: "0004_open_batches", sql: include_str!("../migrations/0004_open_batches.sql") };
+    Step { name: "0005_open_batches", sql: include_str!("../migrations/0005_open_batches.sql") };
 const GEM: Step = Step { name: "gem_indexes", sql: include_str!("../migrations/gem_indexes.sql") };
+
+const NOTES: Step =
+    Step { name: "goodjob_notes", sql: include_str!("../migrations/goodjob_notes.sql") };
 
 /// What is made before the first step: the schema, if one is named, and the ledger.
 pub const FIRST: &str = "ledger";
@@ -71,13 +105,13 @@ pub fn render(step: Step, tables: &TableNames) -> String {
     dialect::names(step.sql, tables)
 }
 
-/// The steps to a database with these indexes, in order.
+/// The steps to such a database, in order.
 #[must_use]
-pub fn steps(indexes: Indexes) -> Vec<Step> {
-    match indexes {
-        Indexes::Lean => vec![TABLES, LEAN, LANES, OPEN_BATCHES],
-        Indexes::All => vec![TABLES, LEAN, LANES, OPEN_BATCHES, GEM],
-    }
+pub fn steps(plan: impl Into<Plan>) -> Vec<Step> {
+    let Plan { indexes, notes } = plan.into();
+    let gem = (indexes == Indexes::All).then_some(GEM);
+    let ours = [TABLES, LEAN, LANES, ERRORED, OPEN_BATCHES].into_iter();
+    ours.chain(gem).chain(notes.then_some(NOTES)).collect()
 }
 
 /// The steps that are not in the ledger yet, for tables with the usual names; for others there is
@@ -85,8 +119,8 @@ pub fn steps(indexes: Indexes) -> Vec<Step> {
 ///
 /// # Errors
 /// When the database cannot be asked.
-pub async fn pending(pool: &PgPool, indexes: Indexes) -> sqlx::Result<Vec<Step>> {
-    Migrations::default().pending(pool, indexes).await
+pub async fn pending(pool: &PgPool, plan: impl Into<Plan>) -> sqlx::Result<Vec<Step>> {
+    Migrations::default().pending(pool, plan.into()).await
 }
 
 /// Runs the steps that are not in the ledger yet, and returns them. Two processes may call it at
@@ -104,8 +138,8 @@ pub async fn pending(pool: &PgPool, indexes: Indexes) -> sqlx::Result<Vec<Step>>
 ///
 /// # Errors
 /// When the database refuses a step. Those before it stay applied.
-pub async fn run(pool: &PgPool, indexes: Indexes) -> sqlx::Result<Vec<Step>> {
-    Migrations::default().run(pool, indexes).await
+pub async fn run(pool: &PgPool, plan: impl Into<Plan>) -> sqlx::Result<Vec<Step>> {
+    Migrations::default().run(pool, plan.into()).await
 }
 
 /// The steps for tables of these names.
@@ -116,12 +150,12 @@ pub(crate) struct Migrations {
 }
 
 impl Migrations {
-    pub(crate) async fn pending(&self, pool: &PgPool, indexes: Indexes) -> sqlx::Result<Vec<Step>> {
+    pub(crate) async fn pending(&self, pool: &PgPool, plan: Plan) -> sqlx::Result<Vec<Step>> {
         let applied = self.applied(&mut *pool.acquire().await?).await?;
-        Ok(without(&applied, indexes))
+        Ok(without(&applied, plan))
     }
 
-    pub(crate) async fn run(&self, pool: &PgPool, indexes: Indexes) -> sqlx::Result<Vec<Step>> {
+    pub(crate) async fn run(&self, pool: &PgPool, plan: Plan) -> sqlx::Result<Vec<Step>> {
         let mut connection = pool.acquire().await?;
         // Closed at the end, or when this future is dropped: the lock must not go back into the pool.
         connection.close_on_drop();
@@ -131,31 +165,27 @@ impl Migrations {
         {
             tokio::time::sleep(TURN).await;
         }
-        let ran = self.run_locked(&mut connection, indexes).await;
+        let ran = self.run_locked(&mut connection, plan).await;
         sqlx::query(sql::MIGRATION_UNLOCK).execute(&mut *connection).await?;
         ran
     }
 
     /// Applied steps that this version has never heard of: a newer one has been here.
     pub(crate) async fn unknown(&self, pool: &PgPool) -> sqlx::Result<Vec<String>> {
-        let known = steps(Indexes::All);
+        let known = steps(Plan::from(Indexes::All).with_notes());
         let applied = self.applied(&mut *pool.acquire().await?).await?;
         Ok(applied.into_iter().filter(|name| !known.iter().any(|step| step.name == name)).collect())
     }
 
     /// What the pending steps would make.
-    pub(crate) async fn additions(
-        &self,
-        pool: &PgPool,
-        indexes: Indexes,
-    ) -> sqlx::Result<Vec<Addition>> {
+    pub(crate) async fn additions(&self, pool: &PgPool, plan: Plan) -> sqlx::Result<Vec<Addition>> {
         let mut wanted = Vec::new();
         if let Some(schema) = self.tables.schema() {
             wanted.push(Addition { step: FIRST, kind: "schema", name: schema.to_owned() });
         }
         let ledger = self.tables.qualified("goodjob_migrations");
         wanted.push(Addition { step: FIRST, kind: "table", name: ledger });
-        let pending = self.pending(pool, indexes).await?;
+        let pending = self.pending(pool, plan).await?;
         let tables = pending.iter().flat_map(|step| {
             table_names(*step).into_iter().map(|name| Addition {
                 step: step.name,
@@ -187,7 +217,7 @@ impl Migrations {
     async fn run_locked(
         &self,
         connection: &mut PgConnection,
-        indexes: Indexes,
+        plan: Plan,
     ) -> sqlx::Result<Vec<Step>> {
         if let Some(schema) = self.tables.schema() {
             let making: Option<String> = sqlx::query_scalar(sql::MISSING_SCHEMA)
@@ -200,7 +230,7 @@ impl Migrations {
         }
         sqlx::raw_sql(self.dialect.sql(sql::LEDGER_TABLE)).execute(&mut *connection).await?;
         let applied = self.applied(connection).await?;
-        let pending = without(&applied, indexes);
+        let pending = without(&applied, plan);
         for step in &pending {
             self.apply(connection, *step).await?;
             let noting = sqlx::query(self.dialect.sql(sql::LEDGER_ADD)).bind(step.name);
@@ -210,7 +240,7 @@ impl Migrations {
     }
 
     async fn apply(&self, connection: &mut PgConnection, step: Step) -> sqlx::Result<()> {
-        if step == TABLES {
+        if step == TABLES || step == NOTES {
             let mut tx = connection.begin().await?;
             sqlx::raw_sql(AssertSqlSafe(render(step, &self.tables))).execute(&mut *tx).await?;
             return tx.commit().await;
@@ -252,11 +282,8 @@ impl Migrations {
     }
 }
 
-fn without(applied: &[String], indexes: Indexes) -> Vec<Step> {
-    steps(indexes)
-        .into_iter()
-        .filter(|step| !applied.iter().any(|name| name == step.name))
-        .collect()
+fn without(applied: &[String], plan: Plan) -> Vec<Step> {
+    steps(plan).into_iter().filter(|step| !applied.iter().any(|name| name == step.name)).collect()
 }
 
 /// What stands before the name of an index that a step makes.
@@ -295,7 +322,7 @@ pub(crate) async fn missing_indexes<'a, 'c>(
 
 /// The steps whose indexes a worker is better off with.
 pub(crate) fn recommended() -> Vec<&'static str> {
-    [LEAN, LANES, OPEN_BATCHES].into_iter().flat_map(index_names).collect()
+    [LEAN, LANES, ERRORED, OPEN_BATCHES].into_iter().flat_map(index_names).collect()
 }
 
 #[cfg(test)]

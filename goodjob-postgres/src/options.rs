@@ -14,15 +14,16 @@ use crate::tables::{HashFunction, TableNames};
 /// hold locks and listen, and the two that write outcomes, a worker uses at most 8, however many jobs it
 /// runs.
 const DEFAULT_POOL_SIZE: u32 = 4;
-/// Connections that write outcomes. Two, so that one group is written while the next one gathers.
+/// Connections that write outcomes and, now and then, look ahead. Two, so that one group is written while the next one gathers.
 const SETTLING_POOL_SIZE: u32 = 2;
+/// Connections of a worker outside every pool: for locks, and for notices.
+const SESSIONS: u32 = 2;
 /// How the statements run that a worker repeats for ever: one plan for each, made once, since planning a
 /// claim takes longer than running it; always by the indexes and from the small side, which is the
 /// parameters or a handful of rows. What the planner knows about a queue is old by the time that it is
 /// used: a plan made for an empty table would read all of it, in every claim, until its next ANALYZE.
-pub const BY_INDEX: [(&str, &str); 4] = [
+pub const BY_INDEX: [(&str, &str); 3] = [
     ("plan_cache_mode", "force_generic_plan"),
-    ("jit", "off"),
     ("enable_seqscan", "off"),
     ("enable_mergejoin", "off"),
 ];
@@ -168,7 +169,10 @@ impl PgOptions {
 
     fn with(connect: PgConnectOptions) -> Self {
         // The tables keep UTC without saying so: every session of ours has to read them that way.
-        let connect = connect.options([("TimeZone", "UTC")]).disable_statement_logging();
+        // No statement of ours lasts for so long that compiling it were worth while, however dear the planner takes
+        // it for: a look ahead of a millisecond was compiled for a second.
+        let connect =
+            connect.options([("TimeZone", "UTC"), ("jit", "off")]).disable_statement_logging();
         Self {
             connect,
             pool_size: DEFAULT_POOL_SIZE,
@@ -179,6 +183,13 @@ impl PgOptions {
             tables: TableNames::default(),
             hash_function: HashFunction::default(),
         }
+    }
+
+    /// Connections that a worker uses at most, however many jobs it runs: its two sessions, the two that
+    /// write outcomes, and [`pool_size`](Self::pool_size).
+    #[must_use]
+    pub fn most_connections(&self) -> u32 {
+        SESSIONS + SETTLING_POOL_SIZE + self.pool_size
     }
 
     /// Where it connects, without secrets: `user@host:port/database`.

@@ -18,7 +18,7 @@ pub(crate) fn state(process: &ProcessRecord, options: &PgOptions, pool: &PgPool)
         "preserve_job_records": preserve(process.preserve),
         "retry_on_unhandled_error": process.retry_on_unhandled_error,
         "schedulers": process.pools.iter().map(scheduler).collect::<Vec<_>>(),
-        "cron_enabled": false,
+        "cron_enabled": process.cron_enabled,
         "total_succeeded_executions_count": sum(|pool| pool.succeeded),
         "total_errored_executions_count": sum(|pool| pool.errored),
         "database_connection_pool": connections(pool),

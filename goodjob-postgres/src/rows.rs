@@ -96,10 +96,17 @@ pub(crate) fn execution(row: &PgRow) -> sqlx::Result<ExecutionRecord> {
     })
 }
 
-/// An array of texts, which may be NULL and hold NULLs.
+/// An array of texts, which may be NULL and hold NULLs. One of several dimensions, which nobody but a person
+/// writes, is read as none.
 pub(crate) fn texts(row: &PgRow, column: &str) -> sqlx::Result<Vec<String>> {
-    let texts: Option<Vec<Option<String>>> = row.try_get(column)?;
-    Ok(texts.unwrap_or_default().into_iter().flatten().collect())
+    match row.try_get::<Option<Vec<Option<String>>>, _>(column) {
+        Ok(texts) => Ok(texts.unwrap_or_default().into_iter().flatten().collect()),
+        Err(error @ sqlx::Error::ColumnDecode { .. }) => {
+            tracing::warn!(%error, "a list of texts cannot be read");
+            Ok(Vec::new())
+        }
+        Err(error) => Err(error),
+    }
 }
 
 pub(crate) fn moment(row: &PgRow, column: &str) -> sqlx::Result<Option<Timestamp>> {

@@ -7,6 +7,7 @@ mod openings;
 mod peers;
 mod search;
 
+use std::error::Error;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::thread;
@@ -14,7 +15,7 @@ use std::time::Duration;
 
 use goodjob_core::{
     Claims, Health, LockState, ProcessId, ProcessRecord, Signal, StoreError, Timestamp, Token,
-    Wanted,
+    Trouble, TroubleKind, Troubles, Wanted,
 };
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{Connection, PgConnection};
@@ -23,6 +24,7 @@ use tokio::time::Instant;
 
 use crate::claim::Catch;
 use crate::dialect::Dialect;
+use crate::error::is_fatal;
 use crate::options::PgOptions;
 use crate::settle::release;
 use crate::sql;
@@ -79,15 +81,33 @@ pub(crate) struct Common {
     pub(crate) hearing: watch::Sender<bool>,
     /// Whether there is an index to read lanes by.
     pub(crate) has_lanes: Arc<AtomicBool>,
+    pub(crate) troubles: Troubles,
     /// To the lock session. Weak, so that the session ends with its store.
     pub(crate) lock: Option<mpsc::WeakSender<LockCommand>>,
 }
 
 impl Common {
+    pub(crate) fn trouble(&self, kind: TroubleKind, what: impl Into<String>, error: &dyn Error) {
+        self.troubles.report(Trouble::new(kind, what).because(error));
+    }
+
+    /// Lets an error of the upkeep pass unless the session itself is gone. A statement that was given up
+    /// half-way has left the session in the middle of its answer: that is the end of it, too.
+    fn survived(&self, what: &str, done: sqlx::Result<()>) -> sqlx::Result<()> {
+        match done {
+            Err(error) if !is_fatal(&error) => {
+                self.trouble(TroubleKind::StoreUnavailable, format!("{what} failed"), &error);
+                Ok(())
+            }
+            done => done,
+        }
+    }
+
     /// Gives jobs back that were claimed in vain.
     async fn give_back(self, tokens: Vec<Token>) {
         if let Err(error) = release(&self.settling, &self.dialect, self.process, &tokens).await {
-            tracing::warn!(%error, "claimed jobs that nobody waits for are left to the sweep");
+            let what = "claimed jobs that nobody waits for are left to the sweep";
+            self.trouble(TroubleKind::StoreUnavailable, what, &error);
         }
         // If the lock session is gone, so is every lock.
         let Some(lock) = self.lock.as_ref().and_then(mpsc::WeakSender::upgrade) else { return };
@@ -102,7 +122,8 @@ impl Drop for Obituary {
     fn drop(&mut self) {
         self.0.hearing.send_replace(false);
         if std::thread::panicking() {
-            tracing::error!("the sessions ended in a panic; the next heartbeat opens new ones");
+            let what = "the sessions ended in a panic; the next heartbeat opens new ones";
+            self.0.troubles.report(Trouble::new(TroubleKind::TaskPanicked, what));
             self.0.locks.send_modify(|state| state.health = Health::Lost);
         }
     }

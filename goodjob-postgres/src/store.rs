@@ -13,8 +13,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use goodjob_core::{
     Adapter, Backend, Claims, Cleaned, EnqueueError, Fate, Inserted, JobId, LockState, NewJob,
-    Notifier, ProcessRecord, Retention, Settled, Settlement, Signal, Store, StoreError, Timestamp,
-    Token, Wanted,
+    Notifier, ProcessId, ProcessRecord, Retention, Settled, Settlement, Signal, Store, StoreError,
+    Timestamp, Token, Trouble, Troubles, Wanted,
 };
 use sqlx::{PgExecutor, PgPool, SqlStr};
 use tokio::sync::{broadcast, mpsc, watch};
@@ -25,6 +25,7 @@ use crate::batches::Witnesses;
 use crate::dialect::{Columns, Dialect};
 use crate::error::store_error;
 use crate::herald::Herald;
+use crate::notes::Absence;
 use crate::options::PgOptions;
 use crate::sessions::{Common, Sessions};
 use crate::{cleanup, enqueue, fleet, inserts, settle, sql, upcoming};
@@ -50,7 +51,7 @@ struct Inner {
     columns: Columns,
     dialect: Dialect,
     pool: PgPool,
-    /// The connections that write outcomes.
+    /// The connections that write outcomes and look ahead.
     settling: PgPool,
     herald: Herald,
     locks: watch::Sender<LockState>,
@@ -59,6 +60,8 @@ struct Inner {
     hearing: watch::Sender<bool>,
     /// Whether there is an index to read lanes by.
     has_lanes: Arc<AtomicBool>,
+    troubles: Troubles,
+    notes_absence: Absence,
     /// Jobs by which batches are known not to be over.
     witnesses: Witnesses,
     sessions: Mutex<Option<Arc<Sessions>>>,
@@ -66,7 +69,8 @@ struct Inner {
 
 impl PgStore {
     /// Stores many jobs on `executor`, a pool, a connection or a transaction, in one statement. A job
-    /// whose id is there already is left alone.
+    /// whose id is there already is left alone. Knows the hooks of classes and none of an adapter's: for
+    /// those there is [`EnqueueAllIn`](crate::EnqueueAllIn).
     ///
     /// # Errors
     /// When a job cannot be stored; then none is.
@@ -75,8 +79,7 @@ impl PgStore {
         executor: E,
         jobs: &[NewJob],
     ) -> Result<Vec<Inserted>, EnqueueError> {
-        jobs.iter().try_for_each(NewJob::check)?;
-        Ok(enqueue::insert(executor, &self.inner.dialect, jobs).await?)
+        enqueue::insert_with_hooks(executor, &self.inner.dialect, jobs).await
     }
 
     /// How it connects and locks.
@@ -113,6 +116,22 @@ impl PgStore {
     #[must_use]
     pub fn adapter(&self) -> Adapter {
         Adapter::new(self)
+    }
+
+    /// Is told of everything that goes wrong inside, beside the log: for a process that only enqueues. A
+    /// worker's registry has the same ([`Registry::on_error`](goodjob_core::Registry::on_error)), and the
+    /// last one counts.
+    pub fn on_error(&self, hook: impl Fn(&Trouble) + Send + Sync + 'static) {
+        self.inner.troubles.tell(Arc::new(hook));
+    }
+
+    pub(crate) fn notes_absence(&self) -> &Absence {
+        &self.inner.notes_absence
+    }
+
+    /// The process that this store serves.
+    pub(crate) fn process(&self) -> Result<ProcessId, StoreError> {
+        Ok(self.sessions()?.common.process)
     }
 
     /// The pool for everything but locks and notices. Its sessions are in UTC.
@@ -185,6 +204,7 @@ impl PgStore {
                     signals: inner.signals.clone(),
                     hearing: inner.hearing.clone(),
                     has_lanes: Arc::clone(&inner.has_lanes),
+                    troubles: inner.troubles.clone(),
                     lock: None,
                 })?);
                 *slot = Some(Arc::clone(&sessions));
@@ -197,7 +217,12 @@ impl PgStore {
 impl From<&PgStore> for Backend {
     fn from(store: &PgStore) -> Self {
         let store = Arc::new(store.clone());
-        Self::new(store.clone(), store.clone()).with_batches(store)
+        let troubles = store.inner.troubles.clone();
+        Self::new(store.clone(), store.clone())
+            .with_batches(store.clone())
+            .with_cron(store.clone())
+            .with_notes(store)
+            .with_troubles(troubles)
     }
 }
 
@@ -258,7 +283,8 @@ impl Store for PgStore {
 
     async fn upcoming(&self, wanted: &Wanted, limit: usize) -> Result<Vec<Timestamp>, StoreError> {
         let by_lanes = self.inner.has_lanes.load(Ordering::Relaxed);
-        upcoming::upcoming(self.pool(), &self.inner.dialect, wanted, limit, by_lanes)
+        // By the indexes: a look over all lanes may otherwise read the whole table for each of them.
+        upcoming::upcoming(&self.inner.settling, &self.inner.dialect, wanted, limit, by_lanes)
             .await
             .map_err(store_error)
     }
@@ -273,7 +299,8 @@ impl Store for PgStore {
         let first = self.sessions().is_err();
         if first {
             let PgOptions { lock_strategy, .. } = self.inner.options;
-            fleet::admit(self.pool(), &self.inner.dialect, process.id, lock_strategy).await?;
+            let Inner { dialect, troubles, .. } = &*self.inner;
+            fleet::admit(self.pool(), dialect, process.id, lock_strategy, troubles).await?;
         }
         let opened = FirstBeat { store: first.then_some(self) };
         let now = self.open_sessions(process)?.beat(process).await?;

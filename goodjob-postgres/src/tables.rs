@@ -5,14 +5,15 @@ use std::str::FromStr;
 
 use crate::key::advisory_key;
 
-/// The gem's five tables and goodjob's ledger.
-pub(crate) const TABLES: [&str; 6] = [
+/// The gem's five tables, goodjob's ledger, and what it makes by name.
+pub(crate) const TABLES: [&str; 7] = [
     "good_jobs",
     "good_job_executions",
     "good_job_processes",
     "good_job_batches",
     "good_job_settings",
     "goodjob_migrations",
+    "goodjob_notes",
 ];
 
 /// The names of the tables: plain, with a prefix, in a schema of their own.

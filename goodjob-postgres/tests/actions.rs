@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+use goodjob_testkit::{Database, Schema};
+
 #[path = "actions/bulk.rs"]
 mod bulk;
 #[path = "actions/busy.rs"]
@@ -14,3 +16,8 @@ mod plant;
 mod showing;
 #[path = "actions/writes.rs"]
 mod writes;
+
+/// The tables that every test here works on. `gem_schema.rs` runs the same tests on others.
+async fn database() -> Database {
+    Database::with_schema(Schema::LEAN).await
+}

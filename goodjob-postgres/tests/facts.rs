@@ -14,6 +14,8 @@ mod crashes;
 mod enqueues;
 #[path = "facts/families.rs"]
 mod families;
+#[path = "facts/holes.rs"]
+mod holes;
 #[path = "lifecycle/jobs.rs"]
 #[allow(dead_code, reason = "shared with lifecycle.rs, which uses the rest")]
 mod jobs;

@@ -1,5 +1,6 @@
-//! goodjob and stand-ins for the gem drain one set of tables together. `GOODJOB_MIXED_JOBS` is the load of
-//! each mix.
+//! goodjob and stand-ins for the gem drain one set of tables together, in each mix that the contract calls
+//! safe: 20,000 jobs where every pair of strategies that may meet does, 2,000 in the smaller mixes, whose
+//! pairs are among those. `GOODJOB_MIXED_JOBS` is another load for each.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
@@ -11,15 +12,16 @@ mod mix;
 use std::time::Duration;
 
 use goodjob_postgres::LockStrategy;
-use goodjob_testkit::gem::GemStrategy::{Advisory, Hybrid, SkipLocked};
+use goodjob_testkit::Schema;
+use goodjob_testkit::gem::GemStrategy::{self, Advisory, Hybrid, SkipLocked};
 
 use crate::judge::{Pair, Side};
-use crate::mix::{Mix, Report, Rows};
+use crate::mix::{FULL_LOAD, Mix, Report, Rows};
 
 /// No job ran twice, none was lost, and nothing is left of anybody.
-fn assert_each_ran_once(report: &Report) {
+fn assert_each_ran_once(mix: &Mix, report: &Report) {
     assert!(report.overlaps().is_empty(), "{:?}", report.overlaps());
-    let jobs = mix::jobs();
+    let jobs = mix.jobs();
     assert_eq!(report.ours + report.rubys, jobs + report.failures, "a run for each");
     assert!(report.ours > 0 && report.rubys > 0, "both took part: {report:?}");
     let expected = Rows {
@@ -37,44 +39,76 @@ fn assert_each_ran_once(report: &Report) {
     assert_eq!(report.rows, expected);
 }
 
-/// The mixes of wire contract 3.9 and 3.10 in which every pair excludes each other.
+/// What the mixes of safe strategies begin from.
+fn of(ours: [LockStrategy; 2], rubies: [GemStrategy; 3]) -> Mix {
+    Mix { ours, ..Mix::of(LockStrategy::Hybrid, &rubies) }
+}
+
+/// With every pair of strategies that may meet: those of the smaller mixes are among them.
+fn full(ours: [LockStrategy; 2], rubies: [GemStrategy; 3]) -> Mix {
+    Mix { load: FULL_LOAD, ..of(ours, rubies) }
+}
+
+/// Where claims go by lanes.
+fn migrated(mix: Mix) -> Mix {
+    Mix { migrated: true, ..mix }
+}
+
+/// Where Ruby's strategy is advisory, whatever it was told.
+fn oldest(mix: Mix) -> Mix {
+    Mix { schema: Schema::GEM_V4_0, ..mix }
+}
+
+/// The mixes of wire contract 3.9 and 3.10 in which every pair excludes each other: two workers of ours
+/// beside three of Ruby's.
 macro_rules! safe {
-    ($($name:ident: $ours:ident with [$($ruby:ident),+];)+) => {
+    ($($name:ident: $mix:expr;)+) => {
         $(
             #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
             async fn $name() {
-                let mix = Mix::of(LockStrategy::$ours, &[$($ruby),+]);
-                assert_each_ran_once(&mix::run(stringify!($name), &mix).await);
+                let mix = $mix;
+                assert_each_ran_once(&mix, &mix::run(stringify!($name), &mix).await);
             }
         )+
     };
 }
 
+const H: LockStrategy = LockStrategy::Hybrid;
+const A: LockStrategy = LockStrategy::Advisory;
+const S: LockStrategy = LockStrategy::SkipLocked;
+
 safe! {
-    hybrid_beside_advisory: Hybrid with [Advisory, Advisory, Advisory];
-    hybrid_beside_skiplocked: Hybrid with [SkipLocked, SkipLocked, SkipLocked];
-    hybrid_beside_hybrid: Hybrid with [Hybrid, Hybrid, Hybrid];
-    hybrid_beside_advisory_and_hybrid: Hybrid with [Advisory, Hybrid, Advisory];
-    hybrid_beside_skiplocked_and_hybrid: Hybrid with [SkipLocked, Hybrid, SkipLocked];
-    advisory_beside_advisory: Advisory with [Advisory, Advisory, Advisory];
-    advisory_beside_hybrid: Advisory with [Hybrid, Hybrid, Hybrid];
-    skiplocked_beside_skiplocked: SkipLocked with [SkipLocked, SkipLocked, SkipLocked];
-    skiplocked_beside_hybrid: SkipLocked with [Hybrid, Hybrid, Hybrid];
+    hybrid_beside_advisory: of([H, H], [Advisory, Advisory, Advisory]);
+    hybrid_beside_skiplocked: of([H, H], [SkipLocked, SkipLocked, SkipLocked]);
+    hybrid_beside_hybrid: of([H, H], [Hybrid, Hybrid, Hybrid]);
+    hybrid_beside_advisory_and_hybrid: of([H, H], [Advisory, Hybrid, Advisory]);
+    hybrid_beside_skiplocked_and_hybrid: of([H, H], [SkipLocked, Hybrid, SkipLocked]);
+    advisory_beside_advisory: of([A, A], [Advisory, Advisory, Advisory]);
+    advisory_beside_hybrid: of([A, A], [Hybrid, Hybrid, Hybrid]);
+    advisory_and_hybrid_beside_both: full([A, H], [Advisory, Hybrid, Advisory]);
+    skiplocked_beside_skiplocked: of([S, S], [SkipLocked, SkipLocked, SkipLocked]);
+    skiplocked_beside_hybrid: of([S, S], [Hybrid, Hybrid, Hybrid]);
+    skiplocked_and_hybrid_beside_both: full([S, H], [SkipLocked, Hybrid, SkipLocked]);
+    by_lanes_beside_advisory_and_hybrid: migrated(full([H, H], [Advisory, Hybrid, Advisory]));
+    by_lanes_beside_skiplocked_and_hybrid: migrated(of([S, H], [SkipLocked, Hybrid, SkipLocked]));
+    on_the_oldest_tables: oldest(of([H, A], [Advisory, Hybrid, SkipLocked]));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn jobs_that_fail_at_random_are_retried_by_whoever_comes() {
-    let mix = Mix { fails: 5, ..Mix::of(LockStrategy::Hybrid, &[Advisory, Hybrid, Advisory]) };
+    let all = Mix::of(LockStrategy::Hybrid, &[Advisory, Hybrid, Advisory]);
+    let mix = Mix { fails: 5, load: 2_000, ..all };
     let report = mix::run("failing", &mix).await;
     assert!(report.failures > 0);
-    assert_each_ran_once(&report);
+    assert_each_ran_once(&mix, &report);
 }
 
 /// H1 and H2 are the gem's: we are never one of the two. It shows, too, that overlaps are seen.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn where_the_gem_runs_jobs_twice_we_do_not() {
     let longest = Duration::from_millis(10);
-    let mix = Mix { longest, ..Mix::of(LockStrategy::Hybrid, &[Advisory, SkipLocked, SkipLocked]) };
+    let all = Mix::of(LockStrategy::Hybrid, &[Advisory, SkipLocked, SkipLocked]);
+    let mix = Mix { longest, load: 400, ..all };
     let report = mix::run("the hole", &mix).await;
     assert!(!report.overlaps().is_empty(), "advisory and skiplocked do overlap");
     let is_ruby = |side| matches!(side, Side::Ruby(_));
@@ -85,9 +119,9 @@ async fn where_the_gem_runs_jobs_twice_we_do_not() {
     assert_eq!((rows.unfinished, rows.owned, rows.without_success), (0, 0, 0), "{rows:?}");
 }
 
-fn with_kills(rubies: &[goodjob_testkit::gem::GemStrategy]) -> Mix {
+fn with_kills(rubies: &[GemStrategy]) -> Mix {
     let (longest, every) = (Duration::from_millis(60), Duration::from_millis(250));
-    Mix { longest, kills: Some(every), ..Mix::of(LockStrategy::Hybrid, rubies) }
+    Mix { longest, kills: Some(every), load: 400, ..Mix::of(LockStrategy::Hybrid, rubies) }
 }
 
 /// Every job is over, with a success, and nobody owns one.

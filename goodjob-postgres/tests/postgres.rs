@@ -6,22 +6,32 @@ use goodjob_testkit::{Database, Schema};
 
 #[path = "postgres/batch_cases.rs"]
 mod batch_cases;
+#[path = "postgres/batches.rs"]
+mod batches;
 #[path = "postgres/conformance.rs"]
 mod conformance;
+#[path = "postgres/cron.rs"]
+mod cron;
 #[path = "postgres/engine.rs"]
 mod engine;
 #[path = "postgres/enqueue.rs"]
 mod enqueue;
+#[path = "postgres/explain.rs"]
+mod explain;
 #[path = "postgres/faults.rs"]
 mod faults;
 #[path = "postgres/fence.rs"]
 mod fence;
 #[path = "postgres/fleet.rs"]
 mod fleet;
+#[path = "postgres/floors.rs"]
+mod floors;
 #[path = "postgres/growth.rs"]
 mod growth;
 #[path = "postgres/idle.rs"]
 mod idle;
+#[path = "postgres/inside.rs"]
+mod inside;
 #[path = "postgres/locks.rs"]
 mod locks;
 #[path = "postgres/migrations.rs"]

@@ -7,8 +7,8 @@ use sqlx::{AssertSqlSafe, PgPool};
 const GEM_V4_0: &str = include_str!("sql/gem_v4_0.sql");
 const TIMESTAMPTZ: &str = include_str!("sql/timestamptz.sql");
 
-/// goodjob's own indexes, which no Rails application has.
-const OURS: [&str; 2] = ["0003_lanes", "0004_open_batches"];
+/// The migrations that make goodjob's own indexes, which no Rails application has.
+const OURS: [&str; 3] = ["0003_lanes", "0004_errored", "0005_open_batches"];
 
 /// Which tables and indexes a [`Database`](crate::Database) is given.
 ///

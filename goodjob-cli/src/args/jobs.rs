@@ -21,7 +21,8 @@ pub(crate) enum JobsCommand {
     #[command(after_help = LIST_HELP)]
     List(ListArgs),
     /// Show everything about a job, with its arguments and attempts
-    #[command(after_help = "Example: goodjob jobs show 0193f1c0-0000-7000-8000-000000000001")]
+    #[command(after_help = "Example: goodjob jobs show 0193f1c0-0000-7000-8000-000000000001\n\n\
+                            goodjob explain says why a job is not running.")]
     Show {
         /// The job
         #[arg(value_name = "ID")]

@@ -1,10 +1,10 @@
 //! `goodjob config show` and `goodjob config check`.
 
-use goodjob_core::Handlers;
+use goodjob_core::{CronEntry, Handlers};
 use serde_json::{Map, json};
 
 use super::Workplace;
-use super::workplace::all_jobs;
+use super::workplace::{all_entries, all_jobs};
 use crate::args::WorkerSettings;
 use crate::error::CliError;
 use crate::output::{table, tell};
@@ -37,12 +37,15 @@ pub(super) fn check(
     typed: &WorkerSettings,
     workplace: &Workplace,
     handlers: Handlers,
+    entries: Vec<CronEntry>,
 ) -> Result<(), CliError> {
     let found = match workplace.load(typed) {
-        Ok(loaded) => match all_jobs(handlers, &loaded.settings) {
-            Ok(_) => loaded.warnings,
-            Err(problems) => [loaded.warnings, problems.0].concat(),
-        },
+        Ok(loaded) => {
+            let jobs = all_jobs(handlers, &loaded.settings).err();
+            let cron = all_entries(entries, &loaded.settings).err();
+            let problems = jobs.into_iter().chain(cron).flat_map(|problems| problems.0);
+            loaded.warnings.into_iter().chain(problems).collect()
+        }
         Err(problems) => problems.0,
     };
     let lines: Vec<_> = found.iter().map(ToString::to_string).collect();

@@ -7,11 +7,12 @@ mod round;
 mod screen;
 
 use goodjob_core::Pools;
+use goodjob_postgres::PgStore;
 use goodjob_postgres::migrate::Indexes;
-use goodjob_postgres::{PgOptions, PgStore};
-use goodjob_testkit::cluster::{Cluster, Settings as ServerSettings};
+use goodjob_testkit::cluster::Settings as ServerSettings;
 
 use super::Workplace;
+use super::place::Place;
 use crate::args::{DemoArgs, WorkerSettings};
 use crate::error::CliError;
 use load::Load;
@@ -26,7 +27,7 @@ const SHARED: &str = "*:3";
 pub(super) async fn demo(args: &DemoArgs, workplace: &Workplace) -> Result<(), CliError> {
     let settings = workplace.settings(&WorkerSettings::default())?;
     let screen = Screen::new(workplace.output().json);
-    let place = Place::find(settings.database).await?;
+    let place = Place::find(settings.database, ServerSettings::new()).await?;
     screen.say(&place.description());
 
     let store = PgStore::lazy(place.options()?);
@@ -49,39 +50,4 @@ pub(super) async fn demo(args: &DemoArgs, workplace: &Workplace) -> Result<(), C
 
 fn pools(text: &str) -> Result<Pools, CliError> {
     text.parse().map_err(|error| CliError::Failed(format!("{error}")))
-}
-
-/// Where the demo takes place.
-enum Place {
-    /// The database of the settings. Its rows are removed afterwards.
-    Given(Box<PgOptions>),
-    /// A throwaway server, gone with this process however that ends.
-    Own(Cluster),
-}
-
-impl Place {
-    async fn find(given: Option<PgOptions>) -> Result<Self, CliError> {
-        if let Some(options) = given {
-            return Ok(Self::Given(Box::new(options)));
-        }
-        let started = tokio::task::spawn_blocking(|| Cluster::private(ServerSettings::new())).await;
-        let started = started.map_err(|error| CliError::Failed(error.to_string()))?;
-        started.map(Self::Own).map_err(|error| CliError::Failed(error.to_string()))
-    }
-
-    fn options(&self) -> Result<PgOptions, CliError> {
-        match self {
-            Self::Given(options) => Ok(PgOptions::clone(options)),
-            Self::Own(cluster) => Ok(PgOptions::from_url(&cluster.url("postgres"))?),
-        }
-    }
-
-    fn description(&self) -> String {
-        match self {
-            Self::Given(options) => format!("using the database {}", options.target()),
-            Self::Own(_) => {
-                "started a throwaway Postgres; set DATABASE_URL to use yours".to_owned()
-            }
-        }
-    }
 }

@@ -28,7 +28,7 @@ pub(super) async fn exec(
     };
     let claim = claim(&args.class, &args.arguments.value)?;
     let began = Instant::now();
-    let outcome = attempt(handler, claim).await;
+    let outcome = attempt(&handlers, handler, claim).await;
     let seconds = began.elapsed().as_secs_f64();
     let Err(error) = outcome else {
         let value = json!({ "outcome": "succeeded", "seconds": seconds });
@@ -76,12 +76,10 @@ fn claim(class: &str, arguments: &Arguments) -> Result<Claim, EnqueueError> {
 }
 
 /// In a task of its own, as in a worker, so that a panic is an outcome too.
-async fn attempt(handler: &Handler, claim: Claim) -> Result<(), JobError> {
+async fn attempt(handlers: &Handlers, handler: &Handler, claim: Claim) -> Result<(), JobError> {
     let limit = handler.policy.time_limit();
-    let arguments = claim.job.payload.arguments();
     let cx = BareContext::for_trial(claim, limit, handler.policy.max_attempts());
-    let run = handler.run.clone();
-    let body = tokio::spawn(async move { run(arguments, cx).await });
+    let body = tokio::spawn(handlers.begin(handler, cx));
     let ended = match limit {
         Some(after) => tokio::time::timeout(after, body).await.map_err(|_| TimedOut { after })?,
         None => body.await,

@@ -3,8 +3,8 @@
 mod act;
 mod bulk;
 mod list;
-mod show;
-mod words;
+pub(super) mod show;
+pub(super) mod words;
 
 use goodjob_postgres::jobs::Action;
 

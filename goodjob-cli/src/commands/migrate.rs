@@ -1,32 +1,39 @@
 //! `goodjob migrate`: makes the tables and indexes that are missing, or prints how.
 
-use goodjob_postgres::migrate::{self, Addition, Indexes};
+use goodjob_postgres::migrate::{self, Addition, Indexes, Plan};
 use goodjob_postgres::{ConnectError, PgOptions, PgStore};
 use serde_json::json;
 
 use super::Workplace;
-use crate::args::MigrateArgs;
+use crate::args::{MigrateArgs, OptIn};
 use crate::error::CliError;
 use crate::output::print;
 use crate::settings::Settings;
 
 pub(super) async fn migrate(args: &MigrateArgs, workplace: &Workplace) -> Result<(), CliError> {
-    let indexes = if args.gem_indexes { Indexes::All } else { Indexes::Lean };
+    let plan = plan(args);
     if args.sql {
-        print_sql(workplace, indexes)?;
+        print_sql(workplace, plan)?;
         return Ok(());
     }
     let store = reach(workplace.database()?).await?;
     let done = match (args.dry_run, args.check) {
-        (false, false) => apply(&store, indexes, workplace).await,
-        (_, check) => announce(&store, indexes, workplace, check).await,
+        (false, false) => apply(&store, plan, workplace).await,
+        (_, check) => announce(&store, plan, workplace, check).await,
     };
     store.close().await;
     done
 }
 
-async fn apply(store: &PgStore, indexes: Indexes, workplace: &Workplace) -> Result<(), CliError> {
-    let steps = store.migrate(indexes).await?;
+fn plan(args: &MigrateArgs) -> Plan {
+    let plan = Plan::from(if args.gem_indexes { Indexes::All } else { Indexes::Lean });
+    args.with.iter().fold(plan, |plan, opt_in| match opt_in {
+        OptIn::Notes => plan.with_notes(),
+    })
+}
+
+async fn apply(store: &PgStore, plan: Plan, workplace: &Workplace) -> Result<(), CliError> {
+    let steps = store.migrate(plan).await?;
     let lines = || match steps.as_slice() {
         [] => NOTHING.to_owned(),
         steps => steps.iter().map(|step| format!("applied {}\n", step.name)).collect(),
@@ -40,12 +47,12 @@ const NOTHING: &str = "nothing to do: the tables are up to date";
 /// Says what would be done, and what that would add to the database.
 async fn announce(
     store: &PgStore,
-    indexes: Indexes,
+    plan: Plan,
     workplace: &Workplace,
     check: bool,
 ) -> Result<(), CliError> {
-    let steps = store.pending_migrations(indexes).await?;
-    let additions = store.migration_additions(indexes).await?;
+    let steps = store.pending_migrations(plan).await?;
+    let additions = store.migration_additions(plan).await?;
     let of = |step: &str| -> Vec<String> {
         let of_step = additions.iter().filter(|addition| addition.step == step);
         of_step.map(Addition::to_string).collect()
@@ -73,9 +80,9 @@ async fn announce(
 }
 
 /// Prints the steps under the names of the settings, which need no database for that.
-fn print_sql(workplace: &Workplace, indexes: Indexes) -> Result<(), CliError> {
+fn print_sql(workplace: &Workplace, plan: Plan) -> Result<(), CliError> {
     let Settings { tables, .. } = workplace.settings(&crate::args::WorkerSettings::default())?;
-    for step in migrate::steps(indexes) {
+    for step in migrate::steps(plan) {
         print(&format!("-- {}\n{}", step.name, migrate::render(step, &tables)));
     }
     Ok(())

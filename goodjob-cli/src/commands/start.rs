@@ -1,28 +1,31 @@
 //! `goodjob start`: runs jobs until a signal, an idle timeout, or with `--once` until none is due.
 
-use goodjob_core::{Capsule, Config, Drained, Handlers};
+use goodjob_core::{Capsule, Config, CronEntry, Drained, Handlers};
 use goodjob_postgres::{LockStrategy, PgOptions, PgStore};
 use tracing::{info, warn};
 
 use super::Workplace;
-use super::workplace::all_jobs;
+use super::workplace::{all_entries, all_jobs};
 use crate::args::StartArgs;
 use crate::error::CliError;
-use crate::settings::Settings;
+use crate::settings::{Problems, Settings};
 use crate::signals::{Interrupt, Signals};
 
 pub(super) async fn start(
     args: &StartArgs,
     workplace: &Workplace,
     handlers: Handlers,
+    entries: Vec<CronEntry>,
 ) -> Result<(), CliError> {
     let settings = workplace.settings(&args.settings)?;
-    let handlers = all_jobs(handlers, &settings)?;
+    let (handlers, entries) = both(all_jobs(handlers, &settings), all_entries(entries, &settings))?;
     let database = settings.database.as_ref().ok_or(CliError::NoDatabase)?;
     // Before connecting, so that a signal from here on ends the worker in order.
     let mut signals = Signals::catch().map_err(|error| CliError::Failed(error.to_string()))?;
 
-    let config = settings.config();
+    let mut config = settings.config();
+    // A worker that ends when nothing is due waits for no tick.
+    config.cron.entries = if settings.enable_cron && !args.once { entries } else { Vec::new() };
     let capsule = tokio::select! {
         capsule = connect(database, &config, &handlers) => capsule?,
         signal = signals.next() => return interrupted_early(signal),
@@ -32,6 +35,15 @@ pub(super) async fn start(
     let reason = until_the_end(&capsule, args.once, &settings, &mut signals).await;
     info!("{reason}: taking no new jobs");
     shut_down(&capsule, &settings, &mut signals).await
+}
+
+/// Both, or the problems of both.
+fn both<A, B>(one: Result<A, Problems>, other: Result<B, Problems>) -> Result<(A, B), Problems> {
+    match (one, other) {
+        (Ok(one), Ok(other)) => Ok((one, other)),
+        (Err(one), Err(other)) => Err(Problems([one.0, other.0].concat())),
+        (Err(problems), _) | (_, Err(problems)) => Err(problems),
+    }
 }
 
 async fn connect(
@@ -77,6 +89,7 @@ fn announce(
              or run your own program built on goodjob-cli"
         );
     }
+    announce_cron(config, settings);
     let other = match database.lock_strategy {
         LockStrategy::Hybrid => None,
         LockStrategy::Advisory => Some(LockStrategy::SkipLocked),
@@ -91,6 +104,37 @@ fn announce(
     }
     if settings.poll_interval.is_none() && !database.listen_notify {
         warn!("neither polls nor LISTEN: jobs enqueued from now on are found by timers only");
+    }
+}
+
+/// The entries, and what may surprise about them.
+fn announce_cron(config: &Config, settings: &Settings) {
+    let cron = &config.cron;
+    if settings.enable_cron && cron.entries.is_empty() {
+        warn!("cron is enabled and has no entries");
+        return;
+    }
+    for entry in &cron.entries {
+        info!(key = entry.key(), schedule = %entry.schedule(), "cron entry");
+    }
+    let homeless: Vec<&str> = cron
+        .entries
+        .iter()
+        .filter(|entry| entry.schedule().depends_on_zone())
+        .map(CronEntry::key)
+        .collect();
+    if settings.cron_zone.is_none() && !homeless.is_empty() {
+        warn!(
+            "these cron entries name no time zone and are read in UTC, which Ruby processes may not do: {}; \
+             set cron_time_zone, or TZ, to the zone of all",
+            homeless.join(", ")
+        );
+    }
+    if cron.graceful_restart.is_some_and(|period| period > config.cleanup.retention.age) {
+        warn!(
+            "cron_graceful_restart_period is longer than finished jobs are kept: a tick whose row is deleted \
+             would run again"
+        );
     }
 }
 

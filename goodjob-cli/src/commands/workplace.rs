@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
-use goodjob_core::Handlers;
+use goodjob_core::{CronEntry, Handlers};
 use goodjob_postgres::PgOptions;
 
 use crate::args::{Global, WorkerSettings};
@@ -109,6 +109,26 @@ pub(crate) fn all_jobs(mut handlers: Handlers, settings: &Settings) -> Result<Ha
     if problems.is_empty() { Ok(handlers) } else { Err(Problems(problems)) }
 }
 
+/// The application's cron entries and those of the settings, which may not meet.
+pub(crate) fn all_entries(
+    mut entries: Vec<CronEntry>,
+    settings: &Settings,
+) -> Result<Vec<CronEntry>, Problems> {
+    let known: Vec<String> = entries.iter().map(|entry| entry.key().to_owned()).collect();
+    let twice = settings.cron.iter().filter(|entry| known.iter().any(|key| key == entry.key()));
+    let problems: Vec<Problem> = twice
+        .map(|entry| Problem {
+            place: settings.cron_place.clone(),
+            message: format!(
+                "this program has a cron entry {:?} itself; remove one of the two",
+                entry.key()
+            ),
+        })
+        .collect();
+    entries.extend(settings.cron.iter().cloned());
+    if problems.is_empty() { Ok(entries) } else { Err(Problems(problems)) }
+}
+
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
@@ -134,5 +154,24 @@ mod tests {
             "jobs.toml, jobs.\"HelloJob\": this program has a job of that class itself; \
              remove one of the two"
         );
+    }
+
+    #[test]
+    fn an_entry_of_both_the_program_and_the_file_is_a_problem_of_the_file() {
+        let file = SettingsFile {
+            path: "jobs.toml".to_owned(),
+            text: "[cron.a]\ncron = \"@daily\"\nclass = \"AJob\"".to_owned(),
+        };
+        let loaded =
+            Settings::load(&BTreeMap::new(), &Environment::default(), Some(&file)).unwrap();
+        let entry = |key| {
+            CronEntry::of_class(key, "@hourly", "AJob", goodjob_core::Arguments::default()).unwrap()
+        };
+        let problems = all_entries(vec![entry("a")], &loaded.settings).unwrap_err().to_string();
+        assert_eq!(
+            problems,
+            "jobs.toml, cron: this program has a cron entry \"a\" itself; remove one of the two"
+        );
+        assert_eq!(all_entries(vec![entry("b")], &loaded.settings).unwrap().len(), 2);
     }
 }

@@ -30,7 +30,6 @@ struct Facts<'a> {
     args: Vec<Value>,
     kwargs: Map<String, Value>,
     labels: &'a [String],
-    /// The core does not tell yet which cron entry a job comes from.
     cron_key: Option<&'a str>,
     scheduled_at: String,
     deadline: Option<&'a str>,
@@ -52,7 +51,7 @@ impl Input {
             args,
             kwargs,
             labels: cx.labels(),
-            cron_key: None,
+            cron_key: cx.tick().map(|tick| tick.key.as_str()),
             scheduled_at: rfc3339(cx.scheduled_at()),
             deadline: deadline.as_deref(),
         };

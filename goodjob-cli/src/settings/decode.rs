@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use goodjob_core::{
     DEFAULT_CLEANUP_INTERVAL, DEFAULT_CLEANUP_INTERVAL_JOBS, Pools, Preserve, Shutdown, Unhandled,
+    Zone,
 };
 use goodjob_postgres::{DequeueOrder, HashFunction, LockStrategy, TableNames};
 
@@ -150,6 +151,18 @@ pub(super) fn cleanup_interval(text: &str) -> Decoded<Option<Duration>> {
             Seconds::Off => None,
             Seconds::Of(span) => Some(span).filter(|span| !span.is_zero()),
         },
+    })
+}
+
+pub(super) fn zone(text: &str) -> Decoded<Zone> {
+    text.parse().map_err(|error: goodjob_core::ZoneError| Unfit::Told(error.to_string()))
+}
+
+pub(super) fn graceful_restart(text: &str) -> Decoded<Option<Duration>> {
+    const EXPECTED: &str = "a time such as 300 or 5m, or -1 for none";
+    Ok(match seconds(text, EXPECTED)? {
+        Seconds::Off => None,
+        Seconds::Of(span) => Some(span).filter(|span| !span.is_zero()),
     })
 }
 

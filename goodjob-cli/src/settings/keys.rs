@@ -248,6 +248,38 @@ pub(crate) const KEYS: &[Key] = &[
                   reason, -1 always",
     },
     Key {
+        name: "enable_cron",
+        flag: Flag::Worker("enable-cron"),
+        variables: &["GOOD_JOB_ENABLE_CRON"],
+        default: Some("false"),
+        value: "BOOLEAN",
+        meaning: "Whether the worker enqueues the jobs of cron entries when they are due",
+    },
+    Key {
+        name: "cron",
+        flag: Flag::None,
+        variables: &["GOOD_JOB_CRON"],
+        default: None,
+        value: "JSON",
+        meaning: "The cron entries by key: tables in the file, an object of JSON in the variable",
+    },
+    Key {
+        name: "cron_time_zone",
+        flag: Flag::None,
+        variables: &["GOOD_JOB_CRON_TIME_ZONE"],
+        default: None,
+        value: "ZONE",
+        meaning: "Where cron entries are at home that name no zone; without it TZ, else UTC",
+    },
+    Key {
+        name: "cron_graceful_restart_period",
+        flag: Flag::None,
+        variables: &["GOOD_JOB_CRON_GRACEFUL_RESTART_PERIOD"],
+        default: Some("-1"),
+        value: "SECONDS",
+        meaning: "Seconds before the start in which missed ticks are made up for; -1 or 0 is none",
+    },
+    Key {
         name: "cancel_grace",
         flag: Flag::None,
         variables: &["GOOD_JOB_CANCEL_GRACE"],
@@ -270,9 +302,6 @@ pub(crate) const KEYS: &[Key] = &[
 /// nobody believes them to work.
 pub(crate) const GEM_ONLY: &[&str] = &[
     "GOOD_JOB_ADVISORY_LOCK_HEARTBEAT",
-    "GOOD_JOB_CRON",
-    "GOOD_JOB_CRON_GRACEFUL_RESTART_PERIOD",
-    "GOOD_JOB_ENABLE_CRON",
     "GOOD_JOB_ENABLE_PAUSES",
     "GOOD_JOB_EXECUTION_MODE",
     "GOOD_JOB_LOWER_THREAD_PRIORITY",

@@ -89,6 +89,12 @@ impl Layers {
         }
     }
 
+    /// The cron entries as they are written: tables of the file, or a text of the environment.
+    pub(super) fn cron(&self) -> Option<(&Value, Place)> {
+        let value = self.values.get("cron")?;
+        Some((value, self.place(value, "cron")))
+    }
+
     /// The keys of the file that are no setting.
     pub(super) fn unknown_keys(&self) -> Vec<&str> {
         let known = |name: &str| name == "jobs" || Key::named(name).is_some();

@@ -46,8 +46,12 @@ fn about_variable(name: &str) -> Option<String> {
     }
 }
 
-/// The name with the fewest slips of a letter, if there are at most `slips`.
-fn nearest<'a>(name: &str, names: impl Iterator<Item = &'a str>, slips: usize) -> Option<&'a str> {
+/// The name with the fewest slips of a letter, if there are at most `slips`, and no more than half of it is.
+pub(crate) fn nearest<'a>(
+    name: &str,
+    names: impl Iterator<Item = &'a str>,
+    slips: usize,
+) -> Option<&'a str> {
     names
         .map(|known| (strsim::damerau_levenshtein(name, known), known))
         .filter(|(distance, known)| *distance <= slips.min(known.len() / 2))

@@ -2,9 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use goodjob_core::{Cleanup, Retention};
+use goodjob_core::{Cleanup, CronEntry, Retention, Zone};
 use goodjob_postgres::{PgOptions, TableNames};
 
+use super::cron;
 use super::decode::{self, Unfit};
 use super::layers::Layers;
 use super::problem::{Place, Problem, Problems};
@@ -51,6 +52,10 @@ impl<'a> Reader<'a> {
         let unhandled = self.read("retry_on_unhandled_error", decode::unhandled);
         let preserve = self.read("preserve_job_records", decode::preserve);
         let cleanup = self.cleanup();
+        let enable_cron = self.read("enable_cron", decode::boolean);
+        let (cron, cron_place) = self.cron();
+        let cron_zone = self.cron_zone(environment);
+        let graceful_restart = self.read("cron_graceful_restart_period", decode::graceful_restart);
         let cancel_grace = self.read("cancel_grace", decode::span);
         let log_format = self.read("log_format", decode::log_format);
         let jobs = self.jobs();
@@ -67,6 +72,11 @@ impl<'a> Reader<'a> {
             unhandled: unhandled?,
             preserve: preserve?,
             cleanup: cleanup?,
+            enable_cron: enable_cron?,
+            cron,
+            cron_place,
+            cron_zone,
+            graceful_restart: graceful_restart?,
             cancel_grace: cancel_grace?,
             log_format: log_format?,
             jobs,
@@ -163,6 +173,41 @@ impl<'a> Reader<'a> {
             Some((options, variables)) => {
                 self.show(NAME, Some(options.target()), Place::Variable(variables));
                 Some(options)
+            }
+            None => {
+                self.show(NAME, None, Place::Default);
+                None
+            }
+        }
+    }
+
+    /// The cron entries, of the environment if it has any, else of the file.
+    fn cron(&mut self) -> (Vec<CronEntry>, Place) {
+        let Some((value, place)) = self.layers.cron() else {
+            self.show("cron", None, Place::Default);
+            return (Vec::new(), Place::Default);
+        };
+        let (entries, problems) = cron::entries(value, &place);
+        self.problems.extend(problems);
+        let keys: Vec<&str> = entries.iter().map(CronEntry::key).collect();
+        self.show("cron", Some(keys.join(", ")), place.clone());
+        (entries, place)
+    }
+
+    /// The zone of entries that name none; `None` when nobody said. `TZ` is heeded as far as it is the
+    /// name of a zone, as by the gem; it may be much else.
+    fn cron_zone(&mut self, environment: &Environment) -> Option<Zone> {
+        const NAME: &str = "cron_time_zone";
+        let problems = self.problems.len();
+        if let Some(zone) = self.read(NAME, decode::zone) {
+            return Some(zone);
+        }
+        let given_but_wrong = self.problems.len() > problems;
+        let of_process = environment.get("TZ").and_then(|name| name.parse::<Zone>().ok());
+        match of_process.filter(|_| !given_but_wrong) {
+            Some(zone) => {
+                self.show(NAME, Some(zone.to_string()), Place::Variable("TZ".to_owned()));
+                Some(zone)
             }
             None => {
                 self.show(NAME, None, Place::Default);

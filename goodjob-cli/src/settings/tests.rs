@@ -223,7 +223,7 @@ fn unknown_keys_and_variables_are_warned_of_with_the_nearest_name() {
     let variables = [
         ("GOOD_JOB_MAX_TREADS", "3"),
         ("GOODJOB_POLL_INTERVAL", "3"),
-        ("GOOD_JOB_ENABLE_CRON", "true"),
+        ("GOOD_JOB_ENABLE_PAUSES", "true"),
         ("GOOD_JOB_XYZZY_PLUGH_AND_MORE", "1"),
         ("PATH", "/bin"),
         ("RAILS_ENV", "test"),
@@ -232,7 +232,7 @@ fn unknown_keys_and_variables_are_warned_of_with_the_nearest_name() {
         warnings(&variables, toml),
         [
             "GOODJOB_POLL_INTERVAL: no such setting; did you mean GOOD_JOB_POLL_INTERVAL?",
-            "GOOD_JOB_ENABLE_CRON: is read by the gem only and has no effect here",
+            "GOOD_JOB_ENABLE_PAUSES: is read by the gem only and has no effect here",
             "GOOD_JOB_MAX_TREADS: no such setting; did you mean GOOD_JOB_MAX_THREADS?",
             "GOOD_JOB_XYZZY_PLUGH_AND_MORE: no such setting",
             "goodjob.toml, max_thread: no such setting; did you mean max_threads?",
@@ -335,6 +335,63 @@ fn every_setting_is_shown_once_with_its_place() {
     assert_eq!(place("max_threads").unwrap(), "GOOD_JOB_MAX_THREADS");
     assert_eq!(place("max_cache").unwrap(), "goodjob.toml, max_cache");
     assert_eq!(place("pool_size").unwrap(), "default");
+}
+
+#[test]
+fn cron_entries_come_from_the_environment_or_else_from_the_file() {
+    const FILE: &str = "[cron.nightly]\ncron = \"0 3 * * *\"\nclass = \"NightlyJob\"\n\
+                        kwargs = { Size = 2 }\nset = { queue = \"night\", wait = \"5m\" }";
+    let keys = |settings: &Settings| -> Vec<String> {
+        settings.cron.iter().map(|entry| entry.key().to_owned()).collect()
+    };
+    let off = settings(&[], &[], FILE);
+    assert_eq!(keys(&off), ["nightly"]);
+    assert_eq!(off.config().cron, goodjob_core::Cron::default(), "off unless it is switched on");
+    let on = settings(&[("enable_cron", "true")], &[("TZ", "Europe/Paris")], FILE);
+    let cron = on.config().cron;
+    assert_eq!(cron.zone.to_string(), "Europe/Paris");
+    assert_eq!((cron.entries.len(), cron.graceful_restart), (1, None));
+    let job = cron.entries[0].job(goodjob_core::Timestamp::UNIX_EPOCH).unwrap().unwrap();
+    assert_eq!(job.arguments.as_stored()[0]["Size"], 2, "keys keep their case");
+
+    let json = r#"{"other": {"cron": "@hourly", "class": "OtherJob"}}"#;
+    let variables = [
+        ("GOOD_JOB_CRON", json),
+        ("GOOD_JOB_ENABLE_CRON", "1"),
+        ("GOOD_JOB_CRON_GRACEFUL_RESTART_PERIOD", "5m"),
+        ("GOOD_JOB_CRON_TIME_ZONE", "Asia/Tokyo"),
+        ("TZ", "Europe/Paris"),
+    ];
+    let of_variables = settings(&[], &variables, FILE);
+    assert_eq!(keys(&of_variables), ["other"]);
+    let cron = of_variables.config().cron;
+    assert_eq!(cron.zone.to_string(), "Asia/Tokyo");
+    assert_eq!(cron.graceful_restart, Some(Duration::from_secs(300)));
+    // What else TZ may hold is none of our business.
+    assert_eq!(settings(&[], &[("TZ", ":/etc/localtime")], "").cron_zone, None);
+}
+
+#[test]
+fn wrong_cron_entries_are_told_with_all_other_problems() {
+    let toml = "max_threads = 0\ncron_time_zone = \"Paris\"\ncron_graceful_restart_period = \"soon\"\n\
+                [cron.\"a b\"]\ncron = \"every blue moon\"\nclas = \"AJob\"";
+    let found = problems(&[("enable_cron", "maybe")], &[], toml);
+    let expected = [
+        "goodjob.toml, max_threads: found \"0\"",
+        "--enable-cron: found \"maybe\", expected true or false",
+        "goodjob.toml, cron.\"a b\".clas: no such key; did you mean class?",
+        "goodjob.toml, cron.\"a b\".cron: found \"every blue moon\": expected a sentence such as",
+        "goodjob.toml, cron.\"a b\".class: found none",
+        "goodjob.toml, cron_time_zone: found \"Paris\", expected a time zone such as Europe/Paris or UTC; \
+         did you mean Europe/Paris?",
+        "goodjob.toml, cron_graceful_restart_period: found \"soon\", expected a time such as 300",
+    ];
+    assert_eq!(found.len(), expected.len(), "{found:#?}");
+    for (found, expected) in found.iter().zip(expected) {
+        assert!(found.starts_with(expected), "{found}");
+    }
+    let list = problems(&[], &[], "cron = [1]");
+    assert_eq!(list, ["goodjob.toml, cron: found a list, expected tables such as [cron.nightly]"]);
 }
 
 #[test]

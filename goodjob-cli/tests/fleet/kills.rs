@@ -8,7 +8,7 @@ use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use rustix::process::Signal;
 
-use crate::worker::{Nap, Stay, Worker};
+use crate::worker::{Blink, Nap, Stay, Worker};
 
 /// What must be true of every job after all of them are finished, whoever was killed meanwhile.
 const STORY: &str = "
@@ -109,6 +109,58 @@ async fn jobs_survive_kills_under_advisory_locks_alone() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn jobs_survive_kills_under_row_locks_alone() {
     survive("skiplocked", 600, 3).await;
+}
+
+/// Jobs that ended well; those whose attempts are not as many as were counted, or not one success and else
+/// interruptions; and the interruptions.
+const BLINKS: &str = "
+SELECT count(*) FILTER (WHERE j.finished_at IS NOT NULL AND j.error IS NULL),
+       count(*) FILTER (WHERE e.attempts <> j.executions_count OR e.succeeded <> 1
+                              OR e.attempts <> e.interrupted + 1),
+       sum(e.interrupted)::bigint
+FROM good_jobs j LEFT JOIN LATERAL (
+  SELECT count(*) AS attempts,
+         count(*) FILTER (WHERE error_event = 0 AND error LIKE '%Interrupted after%') AS interrupted,
+         count(*) FILTER (WHERE error IS NULL AND finished_at IS NOT NULL) AS succeeded
+  FROM good_job_executions x WHERE x.active_job_id = j.id) AS e ON true";
+
+/// Hundreds of jobs are claimed, read ahead, performed and not yet written down when the process dies: claims
+/// have written no execution yet, and outcomes come in groups.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_crash_between_claim_and_end_at_full_speed_loses_no_job() {
+    const JOBS: i64 = 12_000;
+    const KILLS: i64 = 5;
+    let database = Database::fresh().await;
+    let (store, runs) = (database.store().await, Runs::at(&database.url()).await);
+    let blinks = (0..JOBS).map(|_| NewJob::new(&Blink {}).unwrap());
+    store.adapter().enqueue_all(blinks).await.unwrap();
+    let finished = async |least: i64| {
+        eventually("jobs that are finished", Duration::from_secs(120), async || {
+            let count = "SELECT count(*) FROM good_jobs WHERE finished_at IS NOT NULL";
+            let finished: i64 = sqlx::query_scalar(count).fetch_one(store.pool()).await.unwrap();
+            if finished >= least { Ok(()) } else { Err(format!("{finished} of {least}")) }
+        })
+        .await;
+    };
+    let args = "start --max-threads 100";
+    for kill in 1..=KILLS {
+        let worker = Worker::start(args, &database.url());
+        finished(JOBS * kill / (KILLS + 2)).await;
+        worker.kill(&runs).await;
+    }
+    let mut last = Worker::ready(args, &database.url()).await;
+    finished(JOBS).await;
+    last.signal(Signal::TERM);
+    let (code, log) = last.end().await;
+    assert_eq!(code, Some(0), "{log}");
+
+    let (succeeded, odd, interrupted): (i64, i64, i64) =
+        sqlx::query_as(BLINKS).fetch_one(store.pool()).await.unwrap();
+    println!("{JOBS} jobs at full speed, {KILLS} kills: {interrupted} attempts interrupted");
+    assert_eq!((succeeded, odd), (JOBS, 0), "each job: one success, else interruptions");
+    assert!(interrupted > 0, "the kills met nobody at work");
+    runs.close().await;
+    store.close().await;
 }
 
 /// Nobody starts the dead one again, and nobody tells that it is dead.

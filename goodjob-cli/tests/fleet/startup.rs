@@ -1,6 +1,6 @@
 //! Why a worker does not start: one clear line with what to do, and a code for the supervisor.
 
-use goodjob_testkit::Database;
+use goodjob_testkit::{Database, Schema};
 
 use crate::command::{Ended, goodjob};
 
@@ -67,6 +67,44 @@ async fn a_server_that_takes_no_writes_is_no_place_for_a_worker() {
     change(&database, &format!("ALTER DATABASE {name} SET default_transaction_read_only = on"))
         .await;
     assert_one_line(start(&database.url()), 78, &["is read-only", "primary"]);
+}
+
+/// Those of a gem before 4.15: what is missing, what that costs and how to mend it, in one line.
+#[tokio::test(flavor = "multi_thread")]
+async fn tables_from_before_the_lock_type_are_warned_of_once() {
+    let older = Database::with_schema(Schema::GEM_V4_0).await;
+    let ended = goodjob(["start", "--once"]).env("DATABASE_URL", &older.url()).run().with(0);
+    let warnings: Vec<&str> = ended.err.lines().filter(|line| line.contains("WARN")).collect();
+    let about: Vec<&&str> = warnings.iter().filter(|line| line.contains("lock_type")).collect();
+    let [warning] = about[..] else { panic!("{ended:#?}") };
+    for part in [
+        "no good_jobs.lock_type, as before GoodJob 4.15",
+        "Ruby's workers lock by advisory alone",
+        "freed after 5 minutes instead of 15 seconds",
+        "run the gem's update migrations",
+    ] {
+        assert!(warning.contains(part), "{part:?} in {warning:?}");
+    }
+    let doctor = goodjob(["doctor"]).env("DATABASE_URL", &older.url()).run();
+    assert!(doctor.out.contains("good_jobs.lock_type is missing"), "{doctor:#?}");
+
+    let newer = Database::with_schema(Schema::GEM).await;
+    let ended = goodjob(["start", "--once"]).env("DATABASE_URL", &newer.url()).run().with(0);
+    assert!(!ended.err.contains("lock_type"), "{ended:#?}");
+}
+
+/// H9: the gem's own processes disagree about the keys of locks then.
+#[tokio::test(flavor = "multi_thread")]
+async fn another_hash_function_than_the_gems_default_is_warned_of() {
+    let database = Database::with_schema(Schema::GEM).await;
+    let once = |function: &str| {
+        let mut start = goodjob(["start", "--once"]).env("DATABASE_URL", &database.url());
+        start = start.env("GOOD_JOB_HASH_FUNCTION", function);
+        start.run().with(0).err
+    };
+    let warned = once("hashtext");
+    assert!(warned.contains("Ruby workers that lock by hybrid use md5"), "{warned}");
+    assert!(!once("md5").contains("use md5 whatever"), "the default");
 }
 
 async fn change(database: &Database, statement: &str) {

@@ -31,6 +31,20 @@ impl Perform<Runs> for Nap {
     }
 }
 
+/// Is over at once, and leaves no trace but its row.
+#[derive(Serialize, Deserialize)]
+pub(crate) struct Blink {}
+
+impl Job for Blink {
+    const CLASS: &'static str = "BlinkJob";
+}
+
+impl Perform<Runs> for Blink {
+    async fn perform(self, _: Context<Runs>) -> JobResult {
+        Ok(())
+    }
+}
+
 /// Never ends at its first run, and at once at every other.
 #[derive(Serialize, Deserialize)]
 pub(crate) struct Stay {}
@@ -85,7 +99,8 @@ fn be_a_worker() {
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let code = runtime.block_on(async {
         let jobs = Registry::new(Runs::lazily_at(&url));
-        let jobs = jobs.register::<Nap>().register::<Stay>().register::<Abort>();
+        let jobs =
+            jobs.register::<Nap>().register::<Stay>().register::<Abort>().register::<Blink>();
         goodjob_cli::run_with(invocation, jobs).await
     });
     // An exit code can be compared, not read.

@@ -137,6 +137,50 @@ async fn a_job_is_shown_with_its_arguments_and_attempts() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_a_job_says_of_itself_is_shown_once_its_table_was_made_by_name() {
+    let scene = Scene::new().await;
+    let (id, parent) = (scene.enqueue("Ada").await.to_string(), JobId::generate().to_string());
+    let shown = scene.call(["jobs", "show", &id]).with(0).out;
+    assert!(!shown.contains("progress") && !shown.contains("enqueued by"), "{shown}");
+    assert_eq!(scene.call(["jobs", "show", &id, "--json"]).with(0).json()["notes"], Value::Null);
+
+    let announced = scene.call(["migrate", "--dry-run", "--with", "notes"]).with(0).out;
+    assert_eq!(announced.matches("would apply").count(), 2, "{announced}");
+    assert!(
+        announced.contains("would apply goodjob_notes: adds table goodjob_notes"),
+        "{announced}"
+    );
+    assert!(
+        scene.call(["migrate", "--quiet"]).with(0).out.contains("nothing to do"),
+        "by name only"
+    );
+    let made = scene.call(["migrate", "--quiet", "--with", "notes"]).with(0).out;
+    assert_eq!(made, "applied goodjob_notes\n");
+    sqlx::query(
+        "WITH job AS (UPDATE good_jobs SET serialized_params = serialized_params || $2 RETURNING id)
+         INSERT INTO goodjob_notes SELECT id, 40, 100, 'rows of \u{1b}[31mred', $1, 2, now() FROM job",
+    )
+    .bind(json!({"skipped": ["ä\u{1b}"]}))
+    .bind(json!({"goodjob_trace": {"job": parent}}))
+    .execute(scene.store.pool())
+    .await
+    .unwrap();
+    let shown = scene.call(["jobs", "show", &id]).with(0).out;
+    for part in [
+        "progress     40 of 100 (40 %): rows of \\u{1b}[31mred\n",
+        ", at start 2\n",
+        "\nresult\n{\n  \"skipped\": [\n",
+        &format!("enqueued by  job {parent}\n"),
+    ] {
+        assert!(shown.contains(part), "{part:?} in {shown}");
+    }
+    assert!(!shown.contains('\u{1b}'), "{shown:?}");
+    let notes = scene.call(["jobs", "show", &id, "--json"]).with(0).json()["notes"].clone();
+    assert_eq!((&notes["done"], &notes["result"]["skipped"]), (&json!(40), &json!(["ä\u{1b}"])));
+    scene.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn jobs_are_acted_on_by_name() {
     let scene = Scene::new().await;
     let discarded = scene.discarded(2).await;

@@ -2,18 +2,24 @@ use crate::command::goodjob;
 
 #[test]
 fn every_command_explains_itself_with_an_example() {
-    let commands: [&[&str]; 17] = [
+    let commands: &[&[&str]] = &[
         &["start"],
         &["migrate"],
         &["doctor"],
         &["enqueue"],
         &["status"],
+        &["explain"],
+        &["queues", "explain"],
         &["jobs", "list"],
         &["jobs", "show"],
         &["jobs", "retry"],
         &["jobs", "discard"],
         &["jobs", "reschedule"],
         &["jobs", "delete"],
+        &["cron", "list"],
+        &["cron", "enable"],
+        &["cron", "disable"],
+        &["cron", "run"],
         &["cleanup-preserved-jobs"],
         &["exec"],
         &["config", "show"],
@@ -22,7 +28,7 @@ fn every_command_explains_itself_with_an_example() {
         &["man"],
     ];
     let overview = goodjob(["--help"]).run().with(0).out;
-    for command in commands {
+    for &command in commands {
         assert!(overview.contains(&format!("  {}", command[0])), "{command:?} in {overview}");
         let help = match command {
             [one] => goodjob([one, "--help"]).run(),

@@ -122,6 +122,7 @@ impl Batch {
     }
 
     /// Adds jobs with the defaults of their class.
+    #[allow(clippy::should_implement_trait, reason = "the gem's word for it, and no sum")]
     pub fn add<J: Job>(mut self, jobs: impl IntoIterator<Item = J>) -> Self {
         for job in jobs {
             match NewJob::new(&job) {

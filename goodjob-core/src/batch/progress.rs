@@ -17,7 +17,7 @@ pub struct Sight {
 
 /// What becomes of a batch.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Progress {
+pub struct BatchProgress {
     /// `discarded_at` is to be set.
     pub discarded: bool,
     /// `jobs_finished_at` is to be set.
@@ -29,7 +29,7 @@ pub struct Progress {
     pub events: Vec<BatchEvent>,
 }
 
-impl Progress {
+impl BatchProgress {
     /// Whether there is nothing to write.
     #[must_use]
     pub fn is_none(&self) -> bool {
@@ -43,7 +43,7 @@ impl Progress {
 /// are looked for among the rows too, as the process that should have told of one may have died, and a
 /// person tells nobody.
 #[must_use]
-pub fn progress(batch: &BatchRecord, discarded: bool, sight: Sight) -> Progress {
+pub fn progress(batch: &BatchRecord, discarded: bool, sight: Sight) -> BatchProgress {
     let jobs_finished = batch.is_enqueued() && !batch.are_jobs_finished() && !sight.open_jobs;
     let discarded = !batch.is_discarded() && (discarded || (jobs_finished && sight.errors));
     let mut events = Vec::new();
@@ -59,7 +59,7 @@ pub fn progress(batch: &BatchRecord, discarded: bool, sight: Sight) -> Progress 
     events.retain(|event| batch.spec.callback(*event).is_some());
     let over = batch.are_jobs_finished() || jobs_finished;
     let finished = over && !batch.is_finished() && !sight.open_callbacks && events.is_empty();
-    Progress { discarded, jobs_finished, finished, events }
+    BatchProgress { discarded, jobs_finished, finished, events }
 }
 
 #[cfg(test)]
@@ -102,7 +102,7 @@ mod tests {
         batch.jobs_finished_at = Some(Timestamp::default());
         assert!(progress(&batch, false, Sight { open_callbacks: true, ..OVER }).is_none());
         let end = progress(&batch, false, OVER);
-        assert_eq!(end, Progress { finished: true, ..Progress::default() });
+        assert_eq!(end, BatchProgress { finished: true, ..BatchProgress::default() });
         batch.finished_at = Some(Timestamp::default());
         assert!(progress(&batch, false, OVER).is_none());
     }

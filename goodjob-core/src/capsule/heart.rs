@@ -9,17 +9,20 @@ use tokio::time::{Instant, MissedTickBehavior, interval_at};
 use tokio_util::sync::CancellationToken;
 
 use super::scheduler::PoolState;
+use crate::backend::Backend;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::ids::ProcessId;
 use crate::job::{Handlers, Unhandled};
 use crate::store::{PoolReport, ProcessRecord, Store, StoreError};
+use crate::trouble::{Trouble, TroubleKind, Troubles};
 
 /// Beats until it is told to stop, then leaves.
 pub(crate) struct Heart {
     record: ProcessRecord,
     pools: Vec<watch::Receiver<PoolState>>,
     store: Arc<dyn Store>,
+    troubles: Troubles,
     clock: Clock,
     every: Duration,
 }
@@ -28,7 +31,7 @@ impl Heart {
     pub(crate) fn new(
         config: &Config,
         handlers: &Handlers,
-        store: Arc<dyn Store>,
+        backend: &Backend,
         clock: Clock,
         pools: Vec<watch::Receiver<PoolState>>,
     ) -> Self {
@@ -48,10 +51,12 @@ impl Heart {
             classes: handlers.classes(),
             retry_on_unhandled_error: config.unhandled == Unhandled::RetryAtOnce,
             preserve: config.preserve,
+            cron_enabled: !config.cron.entries.is_empty(),
             pools: reports.collect(),
             ..ProcessRecord::new(config.title.clone())
         };
-        Self { record, pools, store, clock, every: config.heartbeat }
+        let (store, troubles) = (Arc::clone(backend.store()), backend.troubles().clone());
+        Self { record, pools, store, troubles, clock, every: config.heartbeat }
     }
 
     pub(crate) fn id(&self) -> ProcessId {
@@ -62,7 +67,9 @@ impl Heart {
         let now = self.store.beat(&self.present()).await?;
         let off = self.clock.follow(now);
         if off.abs() > chrono::TimeDelta::seconds(2) {
-            tracing::warn!(%off, "this host's clock differs from the store's, whose time counts");
+            let what =
+                format!("this host's clock differs by {off} from the store's, whose time counts");
+            self.troubles.report(Trouble::new(TroubleKind::ClockOff, what));
         }
         Ok(())
     }
@@ -76,11 +83,14 @@ impl Heart {
                 _ = beats.tick() => {}
             }
             if let Err(error) = self.beat().await {
-                tracing::warn!(%error, "a heartbeat was missed");
+                let trouble = Trouble::new(TroubleKind::HeartbeatMissed, "a heartbeat was missed");
+                self.troubles.report(trouble.because(error));
             }
         }
         if let Err(error) = self.store.leave(&self.present()).await {
-            tracing::warn!(%error, "the process record stays behind and will expire");
+            let what = "the process record stays behind and will expire";
+            let trouble = Trouble::new(TroubleKind::HeartbeatMissed, what);
+            self.troubles.report(trouble.because(error));
         }
     }
 

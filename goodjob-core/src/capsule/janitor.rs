@@ -9,8 +9,10 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::scheduler::PoolState;
+use crate::backend::Backend;
 use crate::config::Cleanup;
 use crate::store::{Cleaned, Store};
+use crate::trouble::{Trouble, TroubleKind, Troubles};
 
 /// Jobs deleted at once, as in the gem: few enough that nobody has to wait for it.
 const BATCH: usize = 1_000;
@@ -22,6 +24,7 @@ const BETWEEN_LOOKS: Duration = Duration::from_secs(1);
 pub(crate) struct Janitor {
     cleanup: Cleanup,
     store: Arc<dyn Store>,
+    troubles: Troubles,
     pools: Vec<watch::Receiver<PoolState>>,
     /// Attempts that had ended in each pool at the last look, and at the last clean-up.
     seen: Vec<u64>,
@@ -32,13 +35,14 @@ pub(crate) struct Janitor {
 impl Janitor {
     pub(crate) fn new(
         cleanup: Cleanup,
-        store: Arc<dyn Store>,
+        backend: &Backend,
         pools: Vec<watch::Receiver<PoolState>>,
     ) -> Self {
         let none = vec![0; pools.len()];
         Self {
             cleanup,
-            store,
+            store: Arc::clone(backend.store()),
+            troubles: backend.troubles().clone(),
             pools,
             seen: none.clone(),
             cleaned: none,
@@ -100,7 +104,9 @@ impl Janitor {
                     }
                 }
                 Err(error) => {
-                    tracing::warn!(%error, "old jobs cannot be deleted; the next clean-up tries again");
+                    let what = "old jobs cannot be deleted; the next clean-up tries again";
+                    let trouble = Trouble::new(TroubleKind::CleanUpFailed, what);
+                    self.troubles.report(trouble.because(error));
                     break;
                 }
             }

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use tokio::time::Instant;
+
 /// A wait that gets longer each time in a row.
 #[derive(Debug)]
 pub(crate) struct Pause {
@@ -27,6 +29,14 @@ impl Pause {
         let now = self.next.mul_f64(0.5 + rand::random::<f64>() / 2.0);
         self.next = (self.next * 2).min(longest);
         now
+    }
+}
+
+/// Waits until then; for ever without a time.
+pub(crate) async fn at(when: Option<Instant>) {
+    match when {
+        Some(when) => tokio::time::sleep_until(when).await,
+        None => std::future::pending().await,
     }
 }
 

@@ -4,16 +4,16 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::task::JoinError;
-use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 use tracing::Instrument;
 
 use super::attempt::Attempt;
 use super::panics;
-use crate::job::{BareContext, Defaults, Handler, Handlers, JobError, JobResult, TimedOut};
+use super::pause::at;
+use crate::job::{BareContext, Defaults, Handler, Handlers, JobResult, Scene, TimedOut};
 use crate::store::Outcome;
+use crate::trouble::{Trouble, TroubleKind, Troubles};
 
 /// How an attempt went, for the counters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,8 +33,8 @@ pub(crate) struct Performer {
     pub(crate) max_interruptions: u32,
     pub(crate) defaults: Defaults,
     pub(crate) cancel_grace: Duration,
-    /// The worker takes no new work.
-    pub(crate) stopping: CancellationToken,
+    pub(crate) scene: Scene,
+    pub(crate) troubles: Troubles,
     /// The worker waits no longer for running work.
     pub(crate) cut: CancellationToken,
 }
@@ -44,20 +44,19 @@ impl Performer {
     pub(crate) async fn perform(&self, mut attempt: Attempt, lost: CancellationToken) -> Performed {
         let claim = attempt.claim();
         let Some(handler) = self.handlers.get(&claim.job.class) else {
-            tracing::error!(job = %claim.job.id, class = claim.job.class, "claimed a job of an unknown class");
+            let what = format!("claimed a job of the unknown class {:?}", claim.job.class);
+            self.troubles
+                .report(Trouble::new(TroubleKind::ClassUnknown, what).of_job(claim.job.id));
             return Performed::Unstarted;
         };
         let interruptions = claim.interruptions;
         let outcome = if self.max_interruptions > 0 && interruptions >= self.max_interruptions {
             Outcome::Poisoned { interruptions }
-        } else if self.stopping.is_cancelled() || lost.is_cancelled() {
+        } else if self.scene.stopping.is_cancelled() || lost.is_cancelled() {
             // Claimed while the shutdown began, or lost already: dropping it gives it back un-run.
             return Performed::Unstarted;
         } else {
-            let span = tracing::info_span!(
-                "perform", job = %claim.job.id, class = claim.job.class,
-                queue = claim.job.queue, attempt = claim.job.payload.executions() + 1,
-            );
+            let span = self.handlers.span(&claim.job, &self.troubles);
             attempt.begin();
             self.run(handler, &attempt, lost).instrument(span).await
         };
@@ -71,73 +70,43 @@ impl Performer {
     }
 
     async fn run(&self, handler: &Handler, attempt: &Attempt, lost: CancellationToken) -> Outcome {
-        let limit = handler.policy.time_limit();
-        let deadline = limit.map(|limit| Instant::now() + limit);
         let cancelled = CancellationToken::new();
         let claim = attempt.claim().clone();
-        let arguments = claim.job.payload.arguments();
-        let cx = BareContext::new(
-            claim,
-            deadline,
-            handler.policy.max_attempts(),
-            cancelled.clone(),
-            self.stopping.clone(),
-        );
-        // Building the future is the user's code too: it runs inside the task.
-        let run = Arc::clone(&handler.run);
-        let body = async move { run(arguments, cx).await }.in_current_span();
+        let cx = BareContext::new(claim, &handler.policy, &self.scene, cancelled.clone());
+        let body = self.handlers.begin(handler, cx.clone()).in_current_span();
         let mut body = AbortOnDropHandle::new(tokio::spawn(body));
 
         let timed_out = tokio::select! {
             biased;
-            ended = &mut body => return outcome(ended),
-            () = at(deadline) => true,
+            ended = &mut body => return cx.verdict(panics::outcome(ended), &self.cut).await,
+            () = at(cx.deadline()) => true,
             () = lost.cancelled() => false,
             () = self.cut.cancelled() => false,
         };
         cancelled.cancel();
         let wound_up = self.wind_up(&mut body).await;
-        match (timed_out.then_some(limit).flatten(), wound_up) {
+        let limit = timed_out.then_some(handler.policy.time_limit()).flatten();
+        let outcome = match (limit, wound_up) {
             (Some(after), _) => Outcome::Failed(TimedOut { after }.into()),
             // It came to an end of its own within the grace; an error then only says "cancelled".
             (None, Some(Outcome::Succeeded)) => Outcome::Succeeded,
             (None, _) => Outcome::CutOff,
-        }
+        };
+        cx.verdict(outcome, &self.cut).await
     }
 
     /// Gives a cancelled body its grace, then drops it. A body that blocks its thread cannot be
     /// dropped: it keeps its slot and its lock until it ends.
     async fn wind_up(&self, body: &mut AbortOnDropHandle<JobResult>) -> Option<Outcome> {
         if let Ok(ended) = tokio::time::timeout(self.cancel_grace, &mut *body).await {
-            return Some(outcome(ended));
+            return Some(panics::outcome(ended));
         }
         body.abort();
         if tokio::time::timeout(self.cancel_grace, &mut *body).await.is_err() {
-            tracing::warn!("the job is stuck: it was told to stop, and blocks its thread");
+            let what = "the job is stuck: it was told to stop, and blocks its thread";
+            self.troubles.report(Trouble::new(TroubleKind::JobStuck, what));
             let _ = body.await;
         }
         None
-    }
-}
-
-async fn at(deadline: Option<Instant>) {
-    match deadline {
-        Some(deadline) => tokio::time::sleep_until(deadline).await,
-        None => std::future::pending().await,
-    }
-}
-
-fn outcome(ended: Result<JobResult, JoinError>) -> Outcome {
-    match ended.map_err(|error| (error.id(), error.try_into_panic())) {
-        Ok(Ok(())) => Outcome::Succeeded,
-        Ok(Err(error)) => Outcome::Failed(error),
-        Err((task, Ok(payload))) => {
-            let panicked = panics::describe(task, &*payload);
-            let place = panicked.location.iter().map(|place| format!("panicked at {place}"));
-            let place: Vec<String> = place.collect();
-            Outcome::Failed(JobError::from(panicked).with_class("Panic").with_backtrace(place))
-        }
-        // Only this process aborts bodies, and it does not wait for them afterwards.
-        Err((_, Err(_cancelled))) => Outcome::CutOff,
     }
 }

@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::ahead::Ahead;
 use super::attempt::Attempt;
-use super::pause::Pause;
+use super::pause::{Pause, at};
 use super::performer::{Performed, Performer};
 use super::poller::Poller;
 use super::settler::{Ended, SettlerHandle};
@@ -21,6 +21,7 @@ use super::timetable::Timetable;
 use crate::clock::{Clock, Timestamp};
 use crate::ids::JobId;
 use crate::store::{Claims, Health, LockState, Store, StoreError, Token, Wanted};
+use crate::trouble::{Trouble, TroubleKind, Troubles};
 
 /// Waits after a search that failed or met held locks alone, doubled each time.
 const FIRST_PAUSE: Duration = Duration::from_millis(30);
@@ -112,6 +113,7 @@ enum Event {
 pub(crate) struct Common {
     pub(crate) clock: Clock,
     pub(crate) store: Arc<dyn Store>,
+    pub(crate) troubles: Troubles,
     pub(crate) performer: Arc<Performer>,
     pub(crate) settler: SettlerHandle,
     pub(crate) max_cache: usize,
@@ -125,6 +127,7 @@ pub(crate) struct Scheduler {
     max_cache: usize,
     clock: Clock,
     store: Arc<dyn Store>,
+    troubles: Troubles,
     performer: Arc<Performer>,
     settler: SettlerHandle,
     wakes: mpsc::UnboundedReceiver<Wake>,
@@ -169,7 +172,8 @@ impl Scheduler {
         wakes: mpsc::UnboundedReceiver<Wake>,
         state: watch::Sender<PoolState>,
     ) -> Self {
-        let Common { clock, store, performer, settler, max_cache, poll_interval } = common;
+        let Common { clock, store, troubles, performer, settler, max_cache, poll_interval } =
+            common;
         Self {
             slots,
             wanted,
@@ -179,6 +183,7 @@ impl Scheduler {
             poller: Poller::new(poll_interval),
             clock,
             store,
+            troubles,
             performer,
             settler,
             wakes,
@@ -221,7 +226,7 @@ impl Scheduler {
                 Some(done) = self.running.join_next() => match done {
                     Ok(finish) => Event::Finished(finish),
                     // An attempt's own task does not panic; if it did, its drop gave the job back.
-                    Err(error) => { tracing::error!(%error, "an attempt's task ended"); Event::Ready }
+                    Err(error) => { self.troubles.panicked("an attempt's task", error); Event::Ready }
                 },
                 Some(times) = self.lookahead.join_next() => Event::LookedAhead(times.unwrap_or_default()),
                 Some(wake) = self.wakes.recv() => Event::Woken(wake),
@@ -278,7 +283,9 @@ impl Scheduler {
             Event::Searched(Search { asked, found: Err(error) }) => {
                 self.asked = self.asked.saturating_sub(asked);
                 self.flows = false;
-                tracing::warn!(%error, pool = %self.wanted.queues, "cannot look for jobs");
+                let what = format!("the pool {} cannot look for jobs", self.wanted.queues);
+                self.troubles
+                    .report(Trouble::new(TroubleKind::StoreUnavailable, what).because(error));
                 self.hungry = true;
                 self.hold_off(Pause::LONGEST);
                 self.asking.append(&mut self.answering);
@@ -372,7 +379,7 @@ impl Scheduler {
         while let Some(done) = self.running.try_join_next() {
             match done {
                 Ok(finish) => ended.push(finish),
-                Err(error) => tracing::error!(%error, "an attempt's task ended"),
+                Err(error) => self.troubles.panicked("an attempt's task", error),
             }
         }
         ended
@@ -455,13 +462,18 @@ impl Scheduler {
             return;
         }
         let (store, wanted, max) = (Arc::clone(&self.store), self.wanted.clone(), self.max_cache);
+        let troubles = self.troubles.clone();
         self.lookahead.spawn(async move {
             let mut pause = Pause::starting_at(FIRST_PAUSE);
             loop {
                 match store.upcoming(&wanted, max).await {
                     Ok(times) => return times,
                     Err(error) => {
-                        tracing::warn!(%error, pool = %wanted.queues, "cannot look for future jobs");
+                        let what =
+                            format!("the pool {} cannot look for future jobs", wanted.queues);
+                        troubles.report(
+                            Trouble::new(TroubleKind::StoreUnavailable, what).because(error),
+                        );
                     }
                 }
                 tokio::time::sleep(pause.lengthen(Pause::LONGEST)).await;
@@ -507,7 +519,7 @@ impl Scheduler {
                         self.finished(&[finish]);
                     }
                     Err(error) if error.is_cancelled() => {}
-                    Err(error) => tracing::error!(%error, "an attempt's task ended"),
+                    Err(error) => self.troubles.panicked("an attempt's task", error),
                 },
                 () = &mut patience, if is_patient => {
                     is_patient = false;
@@ -520,13 +532,6 @@ impl Scheduler {
         }
         cut_off.extend(self.lost.keys().map(|token| token.job));
         cut_off
-    }
-}
-
-async fn at(when: Option<Instant>) {
-    match when {
-        Some(when) => tokio::time::sleep_until(when).await,
-        None => std::future::pending().await,
     }
 }
 

@@ -9,8 +9,10 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::pause::Pause;
+use crate::backend::Backend;
 use crate::job::ErrorNote;
 use crate::store::{Fate, Settled, Settlement, Store, StoreError, Token};
+use crate::trouble::{Trouble, TroubleKind, Troubles};
 
 /// The largest group written in one statement.
 const MAX_GROUP: usize = 500;
@@ -65,6 +67,7 @@ impl Backlog {
 pub(crate) struct SettlerHandle {
     messages: mpsc::UnboundedSender<Message>,
     room: Arc<Semaphore>,
+    troubles: Troubles,
 }
 
 impl SettlerHandle {
@@ -75,9 +78,8 @@ impl SettlerHandle {
 
     pub(crate) fn send(&self, ended: Ended, permit: Option<OwnedSemaphorePermit>) {
         if self.messages.send(Message::Ended(ended, permit)).is_err() {
-            tracing::error!(
-                "an attempt ended after the settler did; others will find it interrupted"
-            );
+            let what = "an attempt ended after the settler did; others will find it interrupted";
+            self.troubles.report(Trouble::new(TroubleKind::OutcomesLost, what));
         }
     }
 }
@@ -90,12 +92,13 @@ pub(crate) struct Settler {
 }
 
 impl Settler {
-    pub(crate) fn start(store: Arc<dyn Store>, cut: CancellationToken, slots: usize) -> Self {
+    pub(crate) fn start(backend: &Backend, cut: CancellationToken, slots: usize) -> Self {
+        let (store, troubles) = (Arc::clone(backend.store()), backend.troubles().clone());
         let (messages, inbox) = mpsc::unbounded_channel();
         let room = Arc::new(Semaphore::new(slots + MAX_WAITING));
-        let task =
-            tokio::spawn(Writer { store, cut, last_try: None, blocked: Vec::new() }.run(inbox));
-        Self { handle: SettlerHandle { messages, room }, task }
+        let handle = SettlerHandle { messages, room, troubles: troubles.clone() };
+        let writer = Writer { store, troubles, cut, last_try: None, blocked: Vec::new() };
+        Self { handle, task: tokio::spawn(writer.run(inbox)) }
     }
 
     pub(crate) fn handle(&self) -> SettlerHandle {
@@ -108,15 +111,17 @@ impl Settler {
 
     /// Writes what is left. Every other handle has to be gone.
     pub(crate) async fn finish(self) {
+        let troubles = self.handle.troubles.clone();
         drop(self.handle);
         if let Err(error) = self.task.await {
-            tracing::error!(%error, "the settler ended in a panic");
+            troubles.panicked("the settler", error);
         }
     }
 }
 
 struct Writer {
     store: Arc<dyn Store>,
+    troubles: Troubles,
     cut: CancellationToken,
     /// When to give up; known from the cut on.
     last_try: Option<Instant>,
@@ -191,17 +196,31 @@ impl Writer {
                 Ok(settled) => {
                     let again = ended.iter().zip(&settled).filter(|(_, s)| **s == Settled::Blocked);
                     self.blocked.extend(again.map(|(end, _)| end.clone()));
-                    return report(ended, &settled);
+                    return self.report(ended, &settled);
                 }
                 Err(error) if may_pass(&error) => {
-                    tracing::warn!(%error, attempts = ended.len(), "outcomes are held until they can be written");
+                    self.trouble(
+                        TroubleKind::OutcomesHeld,
+                        ended.len(),
+                        "are held until they can be written",
+                        &error,
+                    );
                     if !self.wait(&mut pause).await {
-                        tracing::error!(attempts = ended.len(), "outcomes could not be written");
-                        return;
+                        return self.trouble(
+                            TroubleKind::OutcomesLost,
+                            ended.len(),
+                            "could not be written",
+                            &error,
+                        );
                     }
                 }
                 Err(error) => {
-                    tracing::error!(%error, attempts = ended.len(), "the store refuses outcomes");
+                    self.trouble(
+                        TroubleKind::OutcomeRefused,
+                        ended.len(),
+                        "are refused by the store",
+                        &error,
+                    );
                     return self.settle_refused(ended).await;
                 }
             }
@@ -232,7 +251,12 @@ impl Writer {
         }
         let mut pause = Pause::starting_at(FIRST_PAUSE);
         while let Err(error) = self.store.release(unstarted).await {
-            tracing::warn!(%error, attempts = unstarted.len(), "claimed jobs cannot be given back yet");
+            self.trouble(
+                TroubleKind::OutcomesHeld,
+                unstarted.len(),
+                "that never began cannot be given back yet",
+                &error,
+            );
             if !may_pass(&error) || !self.wait(&mut pause).await {
                 return;
             }
@@ -255,6 +279,35 @@ impl Writer {
         };
         tokio::time::sleep_until(last_try.min(Instant::now() + wait)).await;
         Instant::now() < last_try
+    }
+
+    fn trouble(&self, kind: TroubleKind, attempts: usize, what: &str, error: &StoreError) {
+        let what = format!("the outcomes of {attempts} attempts {what}");
+        self.troubles.report(Trouble::new(kind, what).because(error));
+    }
+
+    fn report(&self, ended: &[(Token, Settlement)], settled: &[Settled]) {
+        for ((token, settlement), settled) in ended.iter().zip(settled) {
+            match settled {
+                Settled::Written => {
+                    let fate = match settlement.job {
+                        Fate::Succeed => "succeeded",
+                        Fate::Retry { .. } => "retried",
+                        Fate::PutBack { .. } => "put back",
+                        Fate::Discard { .. } => "discarded",
+                    };
+                    tracing::debug!(job = %token.job, execution = %token.execution, fate, "settled");
+                }
+                Settled::Blocked => {
+                    tracing::debug!(job = %token.job, "somebody else holds the row");
+                }
+                Settled::Fenced => {
+                    let what = "another attempt has taken over: this outcome was not written";
+                    self.troubles
+                        .report(Trouble::new(TroubleKind::OutcomeFenced, what).of_job(token.job));
+                }
+            }
+        }
     }
 }
 
@@ -294,27 +347,6 @@ fn plainer(fate: &Fate) -> Option<Fate> {
         }
         Fate::Discard { error } => {
             (!error.is_plain()).then(|| Fate::Discard { error: error.plain() })
-        }
-    }
-}
-
-fn report(ended: &[(Token, Settlement)], settled: &[Settled]) {
-    for ((token, settlement), settled) in ended.iter().zip(settled) {
-        match settled {
-            Settled::Written => {
-                let fate = match settlement.job {
-                    Fate::Succeed => "succeeded",
-                    Fate::Retry { .. } => "retried",
-                    Fate::PutBack { .. } => "put back",
-                    Fate::Discard { .. } => "discarded",
-                };
-                tracing::debug!(job = %token.job, execution = %token.execution, fate, "settled");
-            }
-            Settled::Blocked => tracing::debug!(job = %token.job, "somebody else holds the row"),
-            Settled::Fenced => tracing::warn!(
-                job = %token.job, execution = %token.execution,
-                "another attempt has taken over: this outcome was not written"
-            ),
         }
     }
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::store::ErrorEvent;
+use crate::store::{ErrorEvent, JobRecord};
 
 /// Any error that a job may return.
 pub type BoxError = Box<dyn StdError + Send + Sync + 'static>;
@@ -69,6 +69,13 @@ impl JobError {
         Self::from("snoozed").with_verdict(Verdict::Snooze(wait))
     }
 
+    /// A panic, with the place where it happened as its backtrace.
+    pub(crate) fn from_panic(panicked: Panicked) -> Self {
+        let place = panicked.location.iter().map(|place| format!("panicked at {place}"));
+        let place: Vec<String> = place.collect();
+        Self::from(panicked).with_class("Panic").with_backtrace(place)
+    }
+
     /// Names the error's class in the tables. By default it is the path of the error's Rust type.
     #[must_use]
     pub fn with_class(mut self, class: impl Into<Cow<'static, str>>) -> Self {
@@ -118,6 +125,14 @@ impl JobError {
         std::iter::successors(Some(first), cause)
     }
 
+    /// What kind of end it is if no rule matches it: that of an interruption stays one (wire contract 4.4).
+    pub(crate) fn event_unhandled(&self) -> ErrorEvent {
+        match self.source.is::<Interrupted>() {
+            true => ErrorEvent::Interrupted,
+            false => ErrorEvent::Unhandled,
+        }
+    }
+
     /// What the tables keep of this error.
     #[must_use]
     pub fn note(&self, event: ErrorEvent) -> ErrorNote {
@@ -164,6 +179,33 @@ pub struct Panicked {
     /// `file:line:column`, where it is known.
     pub location: Option<String>,
 }
+
+/// The attempt before was interrupted: what a class gets that asked for it
+/// ([`Policy::fail_interrupted`](super::Policy::fail_interrupted)). `retry_on::<Interrupted>` and
+/// `discard_on::<Interrupted>` match it.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the attempt before was interrupted: {last}")]
+pub struct Interrupted {
+    /// What is known of it.
+    pub last: String,
+}
+
+impl Interrupted {
+    /// The class that the gem raises (`lib/good_job/active_job_extensions/interrupt_errors.rb`).
+    const CLASS: &'static str = "GoodJob::InterruptError";
+
+    pub(crate) fn of(job: &JobRecord) -> JobError {
+        let last = job.error.as_deref().unwrap_or("its process ended without a word");
+        let last = last.split_once(": ").map_or(last, |(_class, message)| message).to_owned();
+        JobError::from(Self { last }).with_class(Self::CLASS)
+    }
+}
+
+/// A job wrote its success into a transaction that was not committed, and then returned as if all were
+/// well. What it did in that transaction is undone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the transaction that the job completed in was not committed")]
+pub struct NotCommitted;
 
 /// An attempt took longer than its policy allows. `retry_on::<TimedOut>` matches it.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

@@ -4,7 +4,10 @@ use std::time::Duration;
 
 use super::Job;
 use super::arguments::{Arguments, ArgumentsError};
+use super::error::Panicked;
+use super::hooks::EnqueueHooks;
 use super::ties::Ties;
+use super::trace::Trace;
 use crate::clock::Timestamp;
 use crate::ids::JobId;
 use crate::store::StoreError;
@@ -93,6 +96,10 @@ pub struct NewJob {
     /// Whether workers are told at once. Without it they find the job at their next poll, and the
     /// envelope says so, for the gem's retries to be as quiet.
     pub notify: bool,
+    /// What it carries to its runs. Best effort.
+    pub trace: Trace,
+    /// What its class does around its enqueue. Not stored.
+    pub hooks: EnqueueHooks,
 }
 
 impl NewJob {
@@ -105,7 +112,8 @@ impl NewJob {
     /// # Errors
     /// When its arguments cannot be stored.
     pub fn new<J: Job>(job: &J) -> Result<Self, EnqueueError> {
-        Self::of_class(J::CLASS, Arguments::encode(job)?, J::defaults())
+        let new = Self::of_class(J::CLASS, Arguments::encode(job)?, J::defaults())?;
+        Ok(Self { hooks: EnqueueHooks::of::<J>(), ..new })
     }
 
     /// A job of a class that this program has no type for, perhaps one of Ruby's.
@@ -131,6 +139,8 @@ impl NewJob {
             arguments,
             ties: Ties::default(),
             notify: options.notify.unwrap_or(true),
+            trace: Trace::default(),
+            hooks: EnqueueHooks::new(),
         };
         job.check()?;
         Ok(job)
@@ -197,6 +207,17 @@ pub enum EnqueueError {
         /// Which.
         what: &'static str,
     },
+    /// A hook stopped it ([`EnqueueHook::before`](super::EnqueueHook::before)). Nothing was stored.
+    #[error("{class}: not enqueued: {reason}")]
+    Stopped {
+        /// The class of the job that it stopped at.
+        class: String,
+        /// What it said.
+        reason: String,
+    },
+    /// A hook panicked: before the job was stored, or around that, and then it may be stored.
+    #[error("a hook around the enqueue panicked: {0}")]
+    HookPanicked(Panicked),
     /// The store did not take it. After [`StoreError::Unknown`] the job may or may not be stored;
     /// enqueueing the same [`NewJob`] again cannot store it twice.
     #[error(transparent)]

@@ -42,6 +42,7 @@ impl Payload {
         if !job.notify {
             payload.set("good_job_notify", false.into());
         }
+        job.trace.write_to(&mut payload);
         payload
     }
 

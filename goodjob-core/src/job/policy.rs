@@ -22,6 +22,7 @@ pub struct Policy {
     rules: Vec<Rule>,
     timeout: Option<Duration>,
     preserve: Option<Preserve>,
+    fails_interrupted: bool,
 }
 
 #[derive(Clone)]
@@ -97,6 +98,28 @@ impl Policy {
     #[must_use]
     pub fn preserved(&self) -> Option<Preserve> {
         self.preserve
+    }
+
+    /// Fails an attempt at once, with [`Interrupted`](super::Interrupted), when the one before it was
+    /// interrupted: its process died under it. The rules then say what follows, so that a job which must
+    /// not repeat its effects is discarded, or waits for a while: as the gem's interrupt extension. With
+    /// no rule for it the job ends. Default: an interrupted job simply runs again.
+    ///
+    /// ```
+    /// use goodjob_core::{Interrupted, Policy};
+    /// let once_at_most = Policy::new().fail_interrupted().discard_on::<Interrupted>();
+    /// # drop(once_at_most);
+    /// ```
+    #[must_use]
+    pub fn fail_interrupted(mut self) -> Self {
+        self.fails_interrupted = true;
+        self
+    }
+
+    /// Whether [`fail_interrupted`](Self::fail_interrupted) was asked for.
+    #[must_use]
+    pub fn fails_interrupted(&self) -> bool {
+        self.fails_interrupted
     }
 
     /// The largest number of attempts that any rule allows; `None` without a retry rule or with an

@@ -8,11 +8,14 @@ use std::sync::Arc;
 
 use super::arguments::Arguments;
 use super::context::{BareContext, Context};
-use super::error::JobResult;
+use super::error::{Interrupted, JobResult};
+use super::hooks::{EnqueueHook, EnqueueHooks, Layers, PerformHook};
 use super::options::Options;
 use super::policy::Policy;
+use super::trace::Trace;
 use super::{JobError, Perform};
-use crate::adapter::Adapter;
+use crate::store::JobRecord;
+use crate::trouble::{OnError, Trouble, Troubles};
 
 /// Collects jobs and the state that they share.
 ///
@@ -50,16 +53,59 @@ impl<S: Clone + Send + Sync + 'static> Registry<S> {
     /// If another job with the same class is registered.
     #[must_use]
     pub fn register<J: Perform<S>>(mut self) -> Self {
-        let state = self.state.clone();
+        let (state, hooks) = (self.state.clone(), J::on_perform());
         let run = move |arguments: Option<Arguments>, cx: BareContext| -> Running {
             let cx: Context<S> = cx.with_state(state.clone());
+            let hooks = (!hooks.is_empty()).then(|| hooks.clone());
             Box::pin(async move {
                 let job: J = decode(arguments)?;
-                job.perform(cx).await
+                match hooks {
+                    None => job.perform(cx).await,
+                    Some(hooks) => {
+                        let around = cx.clone();
+                        hooks.around(&around, Box::pin(async move { job.perform(cx).await })).await
+                    }
+                }
             })
         };
         self.handlers.add(J::CLASS, Handler { policy: J::policy(), run: Arc::new(run) });
         self.handlers.defaults.insert(J::CLASS.to_owned(), J::defaults());
+        self
+    }
+
+    /// Adds a hook around every attempt of a worker, also at jobs in other languages, inside the hooks
+    /// that are there and outside those of the class.
+    #[must_use]
+    pub fn on_perform(mut self, hook: impl PerformHook<S>) -> Self {
+        self.handlers.layers.add(self.state.clone(), hook);
+        self
+    }
+
+    /// Adds a hook around every enqueue that the worker makes itself and that its jobs make by
+    /// [`Context::adapter`]. An adapter of one's own has hooks of its own
+    /// ([`Adapter::on_enqueue`](crate::Adapter::on_enqueue)).
+    #[must_use]
+    pub fn on_enqueue(mut self, hook: impl EnqueueHook) -> Self {
+        self.handlers.enqueue_hooks = self.handlers.enqueue_hooks.with(hook);
+        self
+    }
+
+    /// Is told of everything that goes wrong inside the engine, beside the log: the gem's
+    /// `on_thread_error`. There is one such function; the last one counts. How it is called:
+    /// [`Troubles`].
+    ///
+    /// ```
+    /// use goodjob_core::{Registry, TroubleKind};
+    /// let registry = Registry::default().on_error(|trouble| {
+    ///     if trouble.kind.is_grave() {
+    ///         eprintln!("page somebody: {trouble}");
+    ///     }
+    /// });
+    /// # drop(registry);
+    /// ```
+    #[must_use]
+    pub fn on_error(mut self, hook: impl Fn(&Trouble) + Send + Sync + 'static) -> Self {
+        self.handlers.on_error = Some(Arc::new(hook));
         self
     }
 
@@ -99,12 +145,16 @@ impl fmt::Debug for Handler {
     }
 }
 
-/// The jobs of a [`Registry`] by class, and those of other origin, such as commands.
-#[derive(Clone, Debug, Default)]
+/// The jobs of a [`Registry`] by class, and those of other origin, such as commands; with the hooks of the
+/// application.
+#[derive(Clone, Default)]
 pub struct Handlers {
-    handlers: BTreeMap<String, Handler>,
+    by_class: BTreeMap<String, Handler>,
     /// What the types among them say about being enqueued.
     defaults: BTreeMap<String, Options>,
+    layers: Layers,
+    enqueue_hooks: EnqueueHooks,
+    on_error: Option<OnError>,
 }
 
 impl Handlers {
@@ -114,9 +164,46 @@ impl Handlers {
     /// If the class is there already: two handlers would fight over the same rows.
     pub fn add(&mut self, class: impl Into<String>, handler: Handler) {
         let class = class.into();
-        let is_new = !self.handlers.contains_key(&class);
-        assert!(is_new, "two jobs are registered for the class {class:?}");
-        self.handlers.insert(class, handler);
+        assert!(
+            !self.by_class.contains_key(&class),
+            "two jobs are registered for the class {class:?}"
+        );
+        self.by_class.insert(class, handler);
+    }
+
+    /// Begins an attempt at a job of `handler` with the hooks of the application around it.
+    #[must_use]
+    pub fn begin(&self, handler: &Handler, cx: BareContext) -> Running {
+        let (run, inside) = (Arc::clone(&handler.run), cx.clone());
+        let interrupted = handler.policy.fails_interrupted() && cx.claim().interruptions > 0;
+        // Building the future is the user's code too: it runs inside the task.
+        let body = async move {
+            match interrupted {
+                true => Err(Interrupted::of(&inside.claim().job)),
+                false => run(inside.claim().job.payload.arguments(), inside).await,
+            }
+        };
+        self.layers.around(&cx, Box::pin(body))
+    }
+
+    /// The span of an attempt, which every line of its log stands in.
+    pub(crate) fn span(&self, job: &JobRecord, troubles: &Troubles) -> tracing::Span {
+        let trace = Trace::of(&job.payload);
+        let span = tracing::info_span!(
+            "perform", job = %job.id, class = job.class, queue = job.queue,
+            attempt = job.payload.executions() + 1,
+            parent_job = trace.parent().map(tracing::field::display), trace_id = tracing::field::Empty,
+        );
+        self.layers.span(&trace, &span, troubles);
+        span
+    }
+
+    pub(crate) fn enqueue_hooks(&self) -> &EnqueueHooks {
+        &self.enqueue_hooks
+    }
+
+    pub(crate) fn on_error(&self) -> Option<&OnError> {
+        self.on_error.as_ref()
     }
 
     /// What the types among them say about being enqueued, by class.
@@ -124,26 +211,22 @@ impl Handlers {
         &self.defaults
     }
 
-    /// The same, whose attempts can reach what their process enqueues by.
-    pub(crate) fn reaching(mut self, adapter: &Adapter) -> Self {
-        for handler in self.handlers.values_mut() {
-            let (run, adapter) = (Arc::clone(&handler.run), adapter.clone());
-            handler.run =
-                Arc::new(move |arguments, cx| run(arguments, cx.reaching(adapter.clone())));
-        }
-        self
-    }
-
     /// The handler of a class.
     #[must_use]
     pub fn get(&self, class: &str) -> Option<&Handler> {
-        self.handlers.get(class)
+        self.by_class.get(class)
     }
 
     /// The classes, sorted. A worker claims jobs of these only.
     #[must_use]
     pub fn classes(&self) -> Vec<String> {
-        self.handlers.keys().cloned().collect()
+        self.by_class.keys().cloned().collect()
+    }
+}
+
+impl fmt::Debug for Handlers {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Handlers").field("by_class", &self.by_class).finish_non_exhaustive()
     }
 }
 

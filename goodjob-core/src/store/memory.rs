@@ -1,6 +1,7 @@
 //! A store in memory: for tests, for trying things out, and to be read by who writes another store.
 
 mod batches;
+mod cron;
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -18,8 +19,10 @@ use super::{
 };
 use crate::batch::BatchRecord;
 use crate::clock::{Clock, Timestamp};
+use crate::cron::CronSwitches;
 use crate::ids::{BatchId, ExecutionId, JobId, ProcessId};
 use crate::job::{Due, NewJob, Payload};
+use crate::notes::{JobNotes, Note, Notes, Progress};
 use crate::notifier::{Notice, Notifier, Signal};
 
 /// A process that has not beaten for this long is dead, as in the gem.
@@ -45,6 +48,8 @@ struct Rows {
     jobs: BTreeMap<JobId, JobRecord>,
     executions: HashMap<JobId, Vec<ExecutionRecord>>,
     processes: HashMap<ProcessId, Timestamp>,
+    cron: CronSwitches,
+    notes: HashMap<JobId, JobNotes>,
     batches: BTreeMap<BatchId, BatchRecord>,
 }
 
@@ -194,6 +199,7 @@ impl Rows {
     /// Deletes a job and its attempts; returns how many those were.
     fn delete(&mut self, job: JobId) -> usize {
         self.jobs.remove(&job);
+        self.notes.remove(&job);
         self.executions.remove(&job).map_or(0, |attempts| attempts.len())
     }
 
@@ -428,6 +434,33 @@ impl Store for MemoryStore {
         rows.free(|owner| owner == process.id);
         *self.me() = None;
         Ok(())
+    }
+}
+
+#[async_trait]
+impl Notes for MemoryStore {
+    async fn note(&self, token: &Token, note: &Note) -> Result<bool, StoreError> {
+        let now = self.shared.clock.now();
+        let mut rows = self.rows();
+        if rows.fenced(token).is_none() {
+            return Ok(false);
+        }
+        let notes = rows.notes.entry(token.job).or_insert_with(|| JobNotes {
+            progress: Progress::default(),
+            result: None,
+            attempt: token.executions_count,
+            noted_at: now,
+        });
+        match note {
+            Note::Progress(progress) => notes.progress = progress.clone(),
+            Note::Result(result) => notes.result = Some(result.clone()),
+        }
+        (notes.attempt, notes.noted_at) = (token.executions_count, now);
+        Ok(true)
+    }
+
+    async fn notes(&self, job: JobId) -> Result<Option<JobNotes>, StoreError> {
+        Ok(self.rows().notes.get(&job).cloned())
     }
 }
 

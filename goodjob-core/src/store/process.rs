@@ -22,6 +22,8 @@ pub struct ProcessRecord {
     pub retry_on_unhandled_error: bool,
     /// Which finished jobs keep their row.
     pub preserve: Preserve,
+    /// Whether it enqueues the ticks of cron entries.
+    pub cron_enabled: bool,
     /// Its pools.
     pub pools: Vec<PoolReport>,
 }
@@ -38,6 +40,7 @@ impl ProcessRecord {
             classes: Vec::new(),
             retry_on_unhandled_error: false,
             preserve: Preserve::Always,
+            cron_enabled: false,
             pools: Vec::new(),
         }
     }

@@ -139,7 +139,7 @@ fn fate(
         Decision::Stop => Fate::Discard { error: error.note(ErrorEvent::RetryStopped) },
         Decision::Discard => Fate::Discard { error: error.note(ErrorEvent::Discarded) },
         Decision::Unhandled => {
-            let error = error.note(ErrorEvent::Unhandled);
+            let error = error.note(error.event_unhandled());
             match unhandled {
                 Unhandled::Discard => Fate::Discard { error },
                 // The gem leaves due time and counts as they were here (`retry_on_unhandled_error`).

@@ -27,6 +27,7 @@ pub(crate) enum Way {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Kind {
+    Insert,
     Claim,
     Settle,
     Release,
@@ -53,6 +54,7 @@ pub(crate) struct Rigged {
     claims: watch::Sender<Way>,
     settles: watch::Sender<Way>,
     clean_ups: watch::Sender<Way>,
+    inserts: watch::Sender<Way>,
     others: watch::Sender<Way>,
     refused: Mutex<Option<Refusal>>,
 }
@@ -65,6 +67,7 @@ impl Rigged {
             claims: watch::Sender::default(),
             settles: watch::Sender::default(),
             clean_ups: watch::Sender::default(),
+            inserts: watch::Sender::default(),
             others: watch::Sender::default(),
             refused: Mutex::default(),
         }
@@ -83,7 +86,11 @@ impl Rigged {
         self.clean_ups.send_replace(way);
     }
 
-    /// All that is neither claim nor settle nor release nor clean-up.
+    pub(crate) fn inserts(&self, way: Way) {
+        self.inserts.send_replace(way);
+    }
+
+    /// All that is neither claim nor settle nor release nor clean-up nor insert.
     pub(crate) fn others(&self, way: Way) {
         self.others.send_replace(way);
     }
@@ -92,6 +99,7 @@ impl Rigged {
         self.claims(way);
         self.settles(way);
         self.clean_ups(way);
+        self.inserts(way);
         self.others(way);
     }
 
@@ -140,6 +148,7 @@ impl Rigged {
             Kind::Claim => &self.claims,
             Kind::Settle | Kind::Release => &self.settles,
             Kind::CleanUp => &self.clean_ups,
+            Kind::Insert => &self.inserts,
             Kind::Upcoming | Kind::Beat | Kind::Leave => &self.others,
         }
     }
@@ -152,7 +161,9 @@ fn ids(tokens: &[Token]) -> Vec<JobId> {
 #[async_trait]
 impl Store for Rigged {
     async fn insert(&self, jobs: &[NewJob]) -> Result<Vec<Inserted>, StoreError> {
-        self.memory.insert(jobs).await
+        self.enter(Kind::Insert, jobs.iter().map(|job| job.id).collect()).await?;
+        let inserted = self.memory.insert(jobs).await;
+        self.answer(Kind::Insert, inserted).await
     }
 
     async fn claim(&self, wanted: &Wanted, max: usize) -> Result<Claims, StoreError> {

@@ -120,7 +120,7 @@ impl Stage {
     pub(crate) async fn start(&self) -> Capsule {
         let store = Arc::clone(&self.rigged) as Arc<dyn Store>;
         let notifier = Arc::clone(&self.notifier);
-        let backend = Backend::new(store, notifier);
+        let backend = Backend::new(store, notifier).with_cron(self.memory.clone());
         Capsule::start(self.config.clone(), self.handlers.clone(), backend)
             .await
             .expect("a capsule starts")

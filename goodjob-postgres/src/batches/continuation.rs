@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Mutex, PoisonError};
 
-use goodjob_core::{BatchEnd, BatchId, Callbacks, Progress, Sight, StoreError, progress};
+use goodjob_core::{BatchEnd, BatchId, BatchProgress, Callbacks, Sight, StoreError, progress};
 use sqlx::{PgConnection, Row};
 use uuid::Uuid;
 
@@ -138,12 +138,12 @@ pub(super) async fn step(
 async fn write(
     connection: &mut PgConnection,
     dialect: &Dialect,
-    written: &[(BatchId, Progress)],
+    written: &[(BatchId, BatchProgress)],
 ) -> Result<(), StoreError> {
     if written.is_empty() {
         return Ok(());
     }
-    let column = |of: fn(&Progress) -> bool| -> Vec<bool> {
+    let column = |of: fn(&BatchProgress) -> bool| -> Vec<bool> {
         written.iter().map(|(_, next)| of(next)).collect()
     };
     sqlx::query(dialect.sql(sql::BATCHES_WRITE))

@@ -1,7 +1,8 @@
 //! Everything about one job.
 
 use goodjob_core::{
-    ExecutionRecord, Inspect, JobId, JobRecord, JobState, ProcessId, StoreError, Timestamp,
+    ExecutionRecord, Inspect, JobId, JobNotes, JobRecord, JobState, Notes, ProcessId, StoreError,
+    Timestamp,
 };
 use serde::Serialize;
 use serde_json::Value;
@@ -35,6 +36,8 @@ pub struct JobDetails {
     pub locks: Vec<LockHolder>,
     /// The attempts, oldest first.
     pub executions: Vec<ExecutionRecord>,
+    /// What it said about itself, where that is kept.
+    pub notes: Option<JobNotes>,
 }
 
 /// The process that owns a job.
@@ -82,7 +85,8 @@ impl PgStore {
             .await
             .map_err(store_error)?;
         let executions = self.executions(id).await?;
-        details(&row, locks, executions).map(Some).map_err(store_error)
+        let notes = self.notes(id).await?;
+        details(&row, locks, executions, notes).map(Some).map_err(store_error)
     }
 }
 
@@ -90,6 +94,7 @@ fn details(
     row: &PgRow,
     locks: Vec<LockHolder>,
     executions: Vec<ExecutionRecord>,
+    notes: Option<JobNotes>,
 ) -> sqlx::Result<JobDetails> {
     let job = rows::job(row)?;
     Ok(JobDetails {
@@ -104,6 +109,7 @@ fn details(
         job,
         locks,
         executions,
+        notes,
     })
 }
 

@@ -9,7 +9,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use goodjob_core::{Health, LockState, Signal, StoreError, Token, Wanted};
+use goodjob_core::{Health, LockState, Signal, StoreError, Token, Trouble, TroubleKind, Wanted};
 use sqlx::PgConnection;
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
@@ -83,7 +83,11 @@ impl LockSession {
             match self.serve(&mut live, &mut inbox).await {
                 Ok(()) => return,
                 Err(error) => {
-                    tracing::warn!(%error, held = self.held.len(), "the lock session is lost");
+                    let what = format!(
+                        "the lock session is lost, with the locks of {} jobs",
+                        self.held.len()
+                    );
+                    self.common.trouble(TroubleKind::LockSessionLost, what, &error);
                     self.set_health(Health::Unconfirmed);
                     self.sweeps = 2;
                 }
@@ -174,7 +178,8 @@ impl LockSession {
             }
             // What the first search found is ours and has to be answered all the same.
             Err(error) => {
-                tracing::warn!(%error, "cannot look for jobs that vanished twice");
+                let what = "cannot look for jobs that vanished twice";
+                self.common.trouble(TroubleKind::StoreUnavailable, what, &error);
                 self.sweeps = self.sweeps.max(1);
             }
         }
@@ -219,7 +224,8 @@ impl LockSession {
             }
             // They are written at the end.
             Err(error) => {
-                tracing::warn!(%error, attempts = lasting.len(), "cannot show that attempts run");
+                let what = format!("cannot show that {} attempts run", lasting.len());
+                self.common.trouble(TroubleKind::StoreUnavailable, what, &error);
                 Ok(())
             }
         }
@@ -363,7 +369,8 @@ impl LockSession {
             match opened {
                 Ok(live) => return Some(live),
                 Err(error) => {
-                    tracing::warn!(%error, "the lock session cannot be opened");
+                    let what = "the lock session cannot be opened";
+                    self.common.trouble(TroubleKind::LockSessionLost, what, &error);
                     if is_down_for_everyone(&error, &self.common.options) {
                         unguarded_since = Instant::now();
                     }
@@ -407,7 +414,8 @@ impl LockSession {
             false => self.readopt(&mut live).await?,
         };
         if !lost.is_empty() {
-            tracing::error!(jobs = lost.len(), "attempts lost their lock and are told to stop");
+            let what = format!("{} attempts lost their lock and are told to stop", lost.len());
+            self.common.troubles.report(Trouble::new(TroubleKind::LocksLost, what));
         }
         self.common.locks.send_modify(|state| {
             // What was lost before and has not ended yet stays lost.

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use goodjob_core::{CHANNEL, Notice, Signal, StoreError, Timestamp, Token};
+use goodjob_core::{CHANNEL, Notice, Signal, StoreError, Timestamp, Token, Trouble, TroubleKind};
 use serde_json::Value;
 use sqlx::PgPool;
 use sqlx::postgres::{PgListener, PgPoolOptions};
@@ -16,6 +16,7 @@ use super::{
     Common, DEADLINE, FIRST_PAUSE, NotifyCommand, end_predecessor, jittered, set_up, within,
 };
 use crate::error::{is_fatal, store_error};
+use crate::options::BY_INDEX;
 use crate::settle::tokens;
 use crate::{process, sql};
 
@@ -54,8 +55,7 @@ impl Live {
 
 impl NotifySession {
     pub(crate) fn new(common: Common, held: watch::Receiver<Arc<Vec<Token>>>) -> Self {
-        let strategy = common.options.lock_strategy;
-        let peers = Peers::new(common.process, strategy, common.dialect.clone());
+        let peers = Peers::new(&common);
         Self { common, held, peers, last_beat: None }
     }
 
@@ -79,11 +79,15 @@ impl NotifySession {
                     live.close().await;
                     match served {
                         Ok(()) => return,
-                        Err(error) => tracing::warn!(%error, "the notify session is lost"),
+                        Err(error) => {
+                            let what = "the notify session is lost";
+                            self.common.trouble(TroubleKind::ListenerLost, what, &error);
+                        }
                     }
                 }
                 Err(error) => {
-                    tracing::warn!(%error, "the notify session cannot be opened");
+                    let what = "the notify session cannot be opened";
+                    self.common.trouble(TroubleKind::ListenerLost, what, &error);
                     if self.refuse_waiting(&mut inbox, &error) {
                         return;
                     }
@@ -134,9 +138,10 @@ impl NotifySession {
                 },
                 _ = looks.tick() => self.look(live).await?,
                 state = overdue(self.last_beat.as_ref()) => {
-                    tracing::warn!("no heartbeat came: jobs are blocking the runtime's threads");
+                    let what = "no heartbeat came: jobs are blocking the runtime's threads";
+                    self.common.troubles.report(Trouble::new(TroubleKind::HeartbeatMissed, what));
                     let beaten = self.beat(live, state).await.map(drop);
-                    survived("the heartbeat", beaten)?;
+                    self.common.survived("the heartbeat", beaten)?;
                     self.keep_up(live).await?;
                 }
             }
@@ -145,7 +150,7 @@ impl NotifySession {
 
     async fn open(&mut self) -> sqlx::Result<Live> {
         let name = format!("goodjob notify {}", self.common.process);
-        let connect = self.common.options.connect.clone().application_name(&name);
+        let connect = self.common.options.connect.clone().application_name(&name).options(BY_INDEX);
         let pool = PgPoolOptions::new()
             .max_connections(1)
             .acquire_timeout(DEADLINE)
@@ -187,10 +192,10 @@ impl NotifySession {
     /// What is done with each beat besides: for our own jobs, for those of the dead and of nobody.
     async fn keep_up(&mut self, live: &mut Live) -> sqlx::Result<()> {
         let restamped = self.restamp(live).await;
-        survived("stamping running jobs", restamped)?;
+        self.common.survived("stamping running jobs", restamped)?;
         self.look(live).await?;
         let looked = within(DEADLINE, self.peers.look_around(&mut live.listener)).await;
-        survived("looking for jobs without an owner", looked)
+        self.common.survived("looking for jobs without an owner", looked)
     }
 
     /// Looks at the peers. What goes wrong with them must not cost this process its own session.
@@ -199,7 +204,7 @@ impl NotifySession {
             live.process_lock = self.take_process_lock(&mut live.listener).await?;
         }
         let looked = within(DEADLINE, self.peers.look(&mut live.listener)).await;
-        survived("looking at the other processes", looked)
+        self.common.survived("looking at the other processes", looked)
     }
 
     async fn take_process_lock(&self, listener: &mut PgListener) -> sqlx::Result<bool> {
@@ -263,18 +268,6 @@ async fn overdue(last: Option<&(Value, Instant)>) -> Value {
     let Some((state, at)) = last else { return std::future::pending().await };
     sleep_until(*at + OVERDUE).await;
     state.clone()
-}
-
-/// Lets an error of the upkeep pass unless the session itself is gone. A statement that was given up
-/// half-way has left the session in the middle of its answer: that is the end of it, too.
-fn survived(what: &str, done: sqlx::Result<()>) -> sqlx::Result<()> {
-    match done {
-        Err(error) if !is_fatal(&error) => {
-            tracing::warn!(%error, "{what} failed");
-            Ok(())
-        }
-        done => done,
-    }
 }
 
 fn closed() -> sqlx::Error {

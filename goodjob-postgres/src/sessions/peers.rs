@@ -3,11 +3,12 @@
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
-use goodjob_core::{HostIdentity, ProcessId};
+use goodjob_core::{HostIdentity, ProcessId, Trouble, TroubleKind, Troubles};
 use sqlx::postgres::PgListener;
 use tokio::time::Instant;
 use uuid::Uuid;
 
+use super::Common;
 use crate::dialect::Dialect;
 use crate::fleet::Fleet;
 use crate::options::LockStrategy;
@@ -28,6 +29,7 @@ pub(crate) struct Peers {
     me: ProcessId,
     strategy: LockStrategy,
     dialect: Dialect,
+    troubles: Troubles,
     connected: Instant,
     /// Since when a peer's locks were seen free.
     silent: HashMap<Uuid, Instant>,
@@ -36,11 +38,12 @@ pub(crate) struct Peers {
 }
 
 impl Peers {
-    pub(crate) fn new(me: ProcessId, strategy: LockStrategy, dialect: Dialect) -> Self {
+    pub(crate) fn new(common: &Common) -> Self {
         Self {
-            me,
-            strategy,
-            dialect,
+            me: common.process,
+            strategy: common.options.lock_strategy,
+            dialect: common.dialect.clone(),
+            troubles: common.troubles.clone(),
             connected: Instant::now(),
             silent: HashMap::new(),
             looked_around: None,
@@ -97,7 +100,7 @@ impl Peers {
         });
         for warning in conflict.into_iter().chain(pauses) {
             if self.warned.insert(warning.clone()) {
-                tracing::warn!("{warning}");
+                self.troubles.report(Trouble::new(TroubleKind::FleetConflict, warning));
             }
         }
         Ok(())

@@ -13,7 +13,7 @@ WITH page AS MATERIALIZED (
     AND ($4::uuid IS NULL
          OR (b.created_at, b.id) < (SELECT a.created_at, a.id FROM good_job_batches a WHERE a.id = $4::uuid))
 ), shown AS MATERIALIZED (
-  SELECT * FROM page WHERE $2::text IS NULL OR state = $2::text
+  SELECT page.* FROM page WHERE $2::text IS NULL OR state = $2::text
   ORDER BY created_at DESC, id DESC LIMIT $5::bigint
 )
 SELECT b.id, b.description, b.serialized_properties, b.on_finish, b.on_success, b.on_discard,

@@ -1,5 +1,5 @@
 -- One look of the sweep: batches that are not finished, by id, and whether what they wait for is over. An
--- index holds just these (0004_open_batches); without it the primary key is read, and finished ones skipped.
+-- index holds just these (0005_open_batches); without it the primary key is read, and finished ones skipped.
 WITH page AS MATERIALIZED (
   SELECT b.id, b.updated_at, b.enqueued_at,
          b.jobs_finished_at -- if jobs_finished_at

@@ -16,6 +16,8 @@
 -- themselves, one at a time (`$8`), and passed over otherwise.
 -- The attempt's copy of the envelope loses a count that is none, and a job that is due since ever is due
 -- now: the gem's page of the job fails on the one, and on how long the attempt waited in the other.
+-- A count of starts that could not grow stays, and a start at no time is named as it is: an error here would
+-- cost every job that is claimed with the row.
 --
 -- The outer join brings `contended` back even when nothing was taken. It counts the candidates without
 -- an owner whose lock was held all the same: somebody is just taking or ending them. After a full catch
@@ -40,10 +42,10 @@
   UPDATE good_jobs j SET
     locked_by_id = $5::uuid, locked_at = now(),
     lock_type = $6::smallint, -- if lock_type
-    performed_at = now(), executions_count = COALESCE(j.executions_count, 0) + 1, updated_at = now(),
+    performed_at = now(), executions_count = LEAST(COALESCE(j.executions_count, 0), 2147483646) + 1, updated_at = now(),
     error = CASE WHEN j.performed_at IS NULL THEN j.error
                  ELSE 'GoodJob::InterruptedError: Interrupted after starting perform at '''
-                      || to_char(j.performed_at, 'YYYY-MM-DD HH24:MI:SS') || ' UTC''' END,
+                      || COALESCE(to_char(j.performed_at, 'YYYY-MM-DD HH24:MI:SS'), j.performed_at::text) || ' UTC''' END,
     error_event = CASE WHEN j.performed_at IS NULL THEN j.error_event ELSE 0 END
   WHERE j.id = ANY(ARRAY(SELECT id FROM locked))
   RETURNING j.id, j.job_class, j.queue_name, j.priority, j.serialized_params, j.labels, j.created_at, j.scheduled_at,
@@ -63,12 +65,12 @@
 ), vanished AS (
   INSERT INTO good_job_executions (id, created_at, updated_at, active_job_id, job_class, queue_name,
                                    serialized_params, scheduled_at, finished_at, duration, error, error_event)
-  SELECT gen_random_uuid(), c.before, c.performed_at, c.id, c.job_class, c.queue_name,
+  SELECT gen_random_uuid(), CASE WHEN isfinite(c.before) THEN c.before ELSE c.performed_at END, c.performed_at, c.id, c.job_class, c.queue_name,
          CASE WHEN jsonb_typeof(c.serialized_params) IS DISTINCT FROM 'object' THEN '{}'
               WHEN c.serialized_params->>'executions' ~ '^[0-9]+$' AND jsonb_typeof(c.serialized_params->'executions') = 'number'
                    THEN c.serialized_params
               ELSE c.serialized_params - 'executions' END,
-         CASE WHEN isfinite(c.scheduled_at) THEN c.scheduled_at ELSE c.before END,
+         CASE WHEN isfinite(c.scheduled_at) THEN c.scheduled_at WHEN isfinite(c.before) THEN c.before ELSE c.performed_at END,
          c.performed_at, interval '0', c.error, 0
   FROM taken c
   WHERE c.before IS NOT NULL AND (

@@ -1,5 +1,6 @@
 -- Gives back attempts that never began, as if they had not been claimed, and tells other workers.
 -- Fenced like settle.sql, and by the attempt. Rows are locked in id order.
+-- num_nulls keeps indexes of unfinished jobs out of it: see claim_candidates_lanes.sql.
 WITH given AS MATERIALIZED (
   SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::timestamptz[], $4::int[])
     AS d(id, execution_id, performed_at, executions_count)
@@ -8,7 +9,7 @@ WITH given AS MATERIALIZED (
   FROM (SELECT * FROM given ORDER BY id) AS d CROSS JOIN LATERAL (
     SELECT FROM good_jobs j
     WHERE j.id = d.id AND j.performed_at = d.performed_at AND j.executions_count = d.executions_count
-      AND (j.locked_by_id = $5::uuid OR j.locked_by_id IS NULL) AND j.finished_at IS NULL
+      AND (j.locked_by_id = $5::uuid OR j.locked_by_id IS NULL) AND num_nulls(j.finished_at) = 1
       AND NOT EXISTS (SELECT FROM good_job_executions x
                       WHERE x.id = d.execution_id AND x.finished_at IS NOT NULL)
     FOR NO KEY UPDATE OF j) AS g

@@ -4,7 +4,8 @@
 -- What it has no answer for is left to settle.sql: a row that somebody holds or has changed meanwhile, an
 -- attempt that was fenced off or has ended before, a job that was discarded by force.
 -- The execution is written here, unless the attempt ran for so long that it is there already (ADR 0016).
--- Tables are read by arrays and in LATERAL, never joined to what was computed: see claim_start.sql.
+-- Tables are read by arrays and in LATERAL, never joined to what was computed: see claim_start.sql;
+-- num_nulls keeps indexes of unfinished jobs out of it: see claim_candidates_lanes.sql.
 WITH ended AS MATERIALIZED (
   SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::timestamptz[], $4::int[], $5::float8[])
     AS d(id, execution_id, performed_at, executions_count, seconds)
@@ -13,7 +14,7 @@ WITH ended AS MATERIALIZED (
   FROM ended d CROSS JOIN LATERAL (
     SELECT FROM good_jobs j
     WHERE j.id = d.id AND j.performed_at = d.performed_at AND j.executions_count = d.executions_count
-      AND (j.locked_by_id = $6::uuid OR j.locked_by_id IS NULL) AND j.finished_at IS NULL
+      AND (j.locked_by_id = $6::uuid OR j.locked_by_id IS NULL) AND num_nulls(j.finished_at) = 1
     FOR NO KEY UPDATE SKIP LOCKED) AS g
 ), settled AS (
   UPDATE good_jobs g SET

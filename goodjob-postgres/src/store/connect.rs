@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex};
 
-use goodjob_core::Adapter;
+use goodjob_core::{Adapter, Troubles};
 use sqlx::PgPool;
 use tokio::sync::{broadcast, watch};
 
@@ -11,7 +11,8 @@ use crate::batches::Witnesses;
 use crate::dialect::{Columns, Dialect};
 use crate::error::ConnectError;
 use crate::herald::Herald;
-use crate::migrate::{Addition, Indexes, Migrations, Step};
+use crate::migrate::{Addition, Migrations, Plan, Step};
+use crate::notes::Absence;
 use crate::options::{LockStrategy, PgOptions};
 use crate::tables::HashFunction;
 use crate::{schema, sql};
@@ -57,7 +58,9 @@ impl PgStore {
         let locks = watch::Sender::default();
         let (hearing, sessions) = (watch::Sender::default(), Mutex::default());
         let has_lanes = Arc::default();
-        let herald = Herald::new(pool.clone(), dialect.clone(), options.listen_notify);
+        let troubles = Troubles::default();
+        let herald =
+            Herald::new(pool.clone(), dialect.clone(), troubles.clone(), options.listen_notify);
         let inner = Inner {
             options,
             columns,
@@ -69,6 +72,8 @@ impl PgStore {
             signals,
             hearing,
             has_lanes,
+            troubles,
+            notes_absence: Absence::default(),
             witnesses: Witnesses::default(),
             sessions,
         };
@@ -125,24 +130,24 @@ impl PgStore {
     ///
     /// # Errors
     /// When the database refuses a step. Those before it stay applied.
-    pub async fn migrate(&self, indexes: Indexes) -> sqlx::Result<Vec<Step>> {
-        self.inner.migrations().run(self.pool(), indexes).await
+    pub async fn migrate(&self, plan: impl Into<Plan>) -> sqlx::Result<Vec<Step>> {
+        self.inner.migrations().run(self.pool(), plan.into()).await
     }
 
     /// The steps that [`migrate`](Self::migrate) would take.
     ///
     /// # Errors
     /// When the database cannot be asked.
-    pub async fn pending_migrations(&self, indexes: Indexes) -> sqlx::Result<Vec<Step>> {
-        self.inner.migrations().pending(self.pool(), indexes).await
+    pub async fn pending_migrations(&self, plan: impl Into<Plan>) -> sqlx::Result<Vec<Step>> {
+        self.inner.migrations().pending(self.pool(), plan.into()).await
     }
 
     /// What [`migrate`](Self::migrate) would add to the database.
     ///
     /// # Errors
     /// When the database cannot be asked.
-    pub async fn migration_additions(&self, indexes: Indexes) -> sqlx::Result<Vec<Addition>> {
-        self.inner.migrations().additions(self.pool(), indexes).await
+    pub async fn migration_additions(&self, plan: impl Into<Plan>) -> sqlx::Result<Vec<Addition>> {
+        self.inner.migrations().additions(self.pool(), plan.into()).await
     }
 }
 

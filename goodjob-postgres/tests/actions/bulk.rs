@@ -2,7 +2,6 @@
 
 use goodjob_core::JobState;
 use goodjob_postgres::jobs::{Action, Bulk, Filter, Tally};
-use goodjob_testkit::Database;
 
 use crate::plant::{EACH_STATE, one, plant, plant_discarded};
 
@@ -17,7 +16,7 @@ async fn through(mut bulk: Bulk) -> (usize, Tally) {
 
 #[tokio::test]
 async fn many_are_done_in_batches_while_others_arrive() {
-    let database = Database::fresh().await;
+    let database = crate::database().await;
     let (store, pool) = (database.store().await, database.pool().await);
     plant_discarded(&pool, 1_200, "PlantJob").await;
     plant_discarded(&pool, 3, "OtherJob").await;
@@ -43,7 +42,7 @@ async fn many_are_done_in_batches_while_others_arrive() {
 
 #[tokio::test]
 async fn jobs_that_fail_again_are_not_taken_twice() {
-    let database = Database::fresh().await;
+    let database = crate::database().await;
     let (store, pool) = (database.store().await, database.pool().await);
     plant_discarded(&pool, 1_200, "PlantJob").await;
     let mut bulk = store.bulk(Filter::new(), Action::Retry).await.unwrap();
@@ -64,7 +63,7 @@ async fn jobs_that_fail_again_are_not_taken_twice() {
 
 #[tokio::test]
 async fn bulk_deletion_leaves_no_attempts() {
-    let database = Database::fresh().await;
+    let database = crate::database().await;
     let (store, pool) = (database.store().await, database.pool().await);
     plant_discarded(&pool, 1_000, "PlantJob").await;
     plant_discarded(&pool, 2, "OtherJob").await;
@@ -79,7 +78,7 @@ async fn bulk_deletion_leaves_no_attempts() {
 
 #[tokio::test]
 async fn only_the_states_that_an_action_is_for_are_found() {
-    let database = Database::fresh().await;
+    let database = crate::database().await;
     let (store, pool) = (database.store().await, database.pool().await);
     for (_, change) in EACH_STATE {
         plant(&pool, change).await;
@@ -96,7 +95,7 @@ async fn only_the_states_that_an_action_is_for_are_found() {
 
 #[tokio::test]
 async fn what_has_changed_since_it_was_found_is_told() {
-    let database = Database::fresh().await;
+    let database = crate::database().await;
     let (store, pool) = (database.store().await, database.pool().await);
     let queued = plant(&pool, "priority = 0").await;
     let other = plant(&pool, "priority = 0").await;

@@ -8,7 +8,7 @@ use goodjob_core::{
 };
 use goodjob_postgres::jobs::{Acted, Action, Filter, Tally};
 use goodjob_postgres::{PgStore, advisory_key};
-use goodjob_testkit::{Database, Harness, eventually};
+use goodjob_testkit::{Harness, eventually};
 use serde::{Deserialize, Serialize};
 use sqlx::Connection;
 use tokio::sync::Semaphore;
@@ -61,7 +61,7 @@ async fn assert_left_alone(store: &PgStore, id: JobId) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_a_worker_runs_is_left_alone_and_only_force_ends_it() {
-    let database = Database::fresh().await;
+    let database = crate::database().await;
     let gate = Arc::new(Semaphore::new(0));
     let worker = Harness::start(&database, Registry::new(gate.clone()).register::<Hold>()).await;
     let store = database.store().await;
@@ -100,7 +100,7 @@ async fn what_a_worker_runs_is_left_alone_and_only_force_ends_it() {
 
 #[tokio::test]
 async fn a_session_lock_alone_keeps_a_job() {
-    let database = Database::fresh().await;
+    let database = crate::database().await;
     let (store, pool) = (database.store().await, database.pool().await);
     let (waiting, failed) = (plant(&pool, "priority = 0").await, plant(&pool, DISCARDED).await);
     let mut ruby = sqlx::PgConnection::connect(&database.url()).await.unwrap();
@@ -130,7 +130,7 @@ async fn a_session_lock_alone_keeps_a_job() {
 
 #[tokio::test]
 async fn an_owner_without_a_lock_keeps_a_job() {
-    let database = Database::fresh().await;
+    let database = crate::database().await;
     let (store, pool) = (database.store().await, database.pool().await);
     // As a Ruby worker with the strategy `skiplocked` leaves it, before and after the start.
     for change in ["performed_at = NULL", "performed_at = now()"] {
@@ -149,7 +149,7 @@ async fn an_owner_without_a_lock_keeps_a_job() {
 /// A foreign key of the application's takes a weaker lock than a deletion does.
 #[tokio::test]
 async fn a_deletion_waits_for_no_foreign_key() {
-    let database = Database::fresh().await;
+    let database = crate::database().await;
     let (store, pool) = (database.store().await, database.pool().await);
     let (kept, free) = (plant(&pool, DISCARDED).await, plant(&pool, DISCARDED).await);
     let mut other = pool.begin().await.unwrap();
@@ -169,7 +169,7 @@ async fn a_deletion_waits_for_no_foreign_key() {
 
 #[tokio::test]
 async fn nobodys_row_is_waited_for() {
-    let database = Database::fresh().await;
+    let database = crate::database().await;
     let (store, pool) = (database.store().await, database.pool().await);
     let (kept, free) = (plant(&pool, DISCARDED).await, plant(&pool, DISCARDED).await);
     let mut other = pool.begin().await.unwrap();
@@ -191,7 +191,7 @@ async fn nobodys_row_is_waited_for() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn of_many_who_act_at_once_one_does() {
-    let database = Database::fresh().await;
+    let database = crate::database().await;
     let (store, pool) = (database.store().await, database.pool().await);
     let id = plant(&pool, DISCARDED).await;
     let retries = (0..8).map(|_| {
@@ -210,7 +210,7 @@ async fn of_many_who_act_at_once_one_does() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn beside_a_worker_each_job_is_either_run_or_discarded() {
-    let database = Database::fresh().await;
+    let database = crate::database().await;
     let store = database.store().await;
     let jobs: Vec<_> = (0..2_000).map(|_| NewJob::new(&Tick).unwrap()).collect();
     let ids: Vec<_> = jobs.iter().map(|job| job.id).collect();

@@ -6,7 +6,6 @@ use std::time::Duration;
 use goodjob_core::{Inspect, JobId, JobState, Timestamp};
 use goodjob_postgres::jobs::{Filter, Page, STATES};
 use goodjob_postgres::{PgStore, STATEMENTS};
-use goodjob_testkit::Database;
 use serde_json::json;
 use sqlx::AssertSqlSafe;
 
@@ -23,7 +22,7 @@ async fn found(store: &PgStore, filter: &Filter) -> Vec<JobId> {
 
 #[tokio::test]
 async fn every_row_is_in_one_state_which_is_that_of_its_record() {
-    let database = Database::fresh().await;
+    let database = crate::database().await;
     let (store, pool) = (database.store().await, database.pool().await);
     let mut planted = BTreeMap::new();
     for (state, change) in EACH_STATE {
@@ -71,7 +70,7 @@ async fn every_row_is_in_one_state_which_is_that_of_its_record() {
 
 #[tokio::test]
 async fn all_conditions_have_to_hold() {
-    let database = Database::fresh().await;
+    let database = crate::database().await;
     let (store, pool) = (database.store().await, database.pool().await);
     let mail = plant(&pool, "queue_name = 'mail', labels = '{a,b}'").await;
     let none = plant(&pool, "queue_name = NULL, labels = '{b,NULL}'").await;
@@ -102,7 +101,7 @@ async fn all_conditions_have_to_hold() {
 
 #[tokio::test]
 async fn a_text_is_looked_for_as_it_is() {
-    let database = Database::fresh().await;
+    let database = crate::database().await;
     let (store, pool) = (database.store().await, database.pool().await);
     let percent = plant_with(&pool, json!(["100%", {"file": "a_b"}]), "priority = 0").await;
     let quoted =
@@ -140,7 +139,7 @@ async fn a_text_is_looked_for_as_it_is() {
 
 #[tokio::test]
 async fn pages_show_every_job_once_newest_first() {
-    let database = Database::fresh().await;
+    let database = crate::database().await;
     let (store, pool) = (database.store().await, database.pool().await);
     let empty = store.jobs(&Filter::new(), Page::first(3)).await.unwrap();
     assert_eq!((empty.jobs.len(), empty.next), (0, None));
@@ -178,7 +177,7 @@ async fn pages_show_every_job_once_newest_first() {
 /// With the filter's values known, as the store has them planned.
 #[tokio::test]
 async fn few_failures_among_many_jobs_are_found_by_an_index() {
-    let database = Database::fresh().await;
+    let database = crate::database().await;
     let pool = database.pool().await;
     sqlx::raw_sql(
         "INSERT INTO good_jobs (active_job_id, job_class, queue_name, priority, serialized_params,

@@ -1,7 +1,6 @@
 //! Everything about one job.
 
-use goodjob_core::{ErrorEvent, JobId, JobState};
-use goodjob_testkit::Database;
+use goodjob_core::{ErrorEvent, JobId, JobState, Tick};
 use serde_json::json;
 use uuid::Uuid;
 
@@ -9,7 +8,7 @@ use crate::plant::{DISCARDED, plant, plant_with};
 
 #[tokio::test]
 async fn a_job_is_shown_with_all_that_belongs_to_it() {
-    let database = Database::fresh().await;
+    let database = crate::database().await;
     let (store, pool) = (database.store().await, database.pool().await);
     let batch = Uuid::from_u128(7);
     let change = format!(
@@ -34,9 +33,11 @@ async fn a_job_is_shown_with_all_that_belongs_to_it() {
     assert_eq!(shown.job.payload.get("arguments"), Some(&json!(["Ada"])));
     assert_eq!(shown.job.labels, ["a", "b"]);
     assert_eq!(shown.job.ties.concurrency_key.as_deref(), Some("one"));
-    assert_eq!(shown.cron_key.as_deref(), Some("nightly"));
-    assert_eq!(shown.cron_at, Some("2026-01-02T03:04:05Z".parse().unwrap()));
-    assert_eq!((shown.batch, shown.callback_of), (Some(batch), Some(batch)));
+    let tick =
+        Tick { key: "nightly".to_owned(), at: Some("2026-01-02T03:04:05Z".parse().unwrap()) };
+    assert_eq!(shown.job.ties.tick, Some(tick));
+    let batch = Some(batch.into());
+    assert_eq!((shown.job.ties.batch, shown.job.ties.batch_callback), (batch, batch));
     assert_eq!((shown.lock_type, &shown.owner, shown.locks.len()), (Some(2), &None, 0));
     let errors: Vec<_> = shown.executions.iter().map(|e| e.error.as_deref().unwrap()).collect();
     assert_eq!(errors, ["E: 1", "E: 2"]);
@@ -52,7 +53,7 @@ async fn a_job_is_shown_with_all_that_belongs_to_it() {
 
 #[tokio::test]
 async fn an_owner_is_shown_alive_or_dead() {
-    let database = Database::fresh().await;
+    let database = crate::database().await;
     let (store, pool) = (database.store().await, database.pool().await);
     for (beat, lock_type, alive) in [
         ("now()", "NULL", true),
@@ -77,7 +78,7 @@ async fn an_owner_is_shown_alive_or_dead() {
 
 #[tokio::test]
 async fn tables_without_the_column_of_the_lock_type_will_do() {
-    let database = Database::fresh().await;
+    let database = crate::database().await;
     let (store, pool) = (database.store().await, database.pool().await);
     let statement = goodjob_postgres::STATEMENTS.iter().find(|(name, _)| *name == "JOBS_SHOW");
     let kept = statement.unwrap().1.lines().filter(|line| !line.ends_with(" -- if lock_type"));

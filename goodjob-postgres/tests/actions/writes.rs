@@ -9,7 +9,7 @@ use goodjob_core::{
     Timestamp,
 };
 use goodjob_postgres::jobs::{Acted, Action};
-use goodjob_testkit::{Database, Harness, eventually};
+use goodjob_testkit::{Harness, eventually};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use sqlx::postgres::PgListener;
@@ -37,7 +37,7 @@ impl Perform<Arc<AtomicBool>> for Bill {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_retried_job_runs_again_to_success() {
-    let database = Database::fresh().await;
+    let database = crate::database().await;
     let paid = Arc::new(AtomicBool::default());
     // Without polls: only the notice can start it again.
     let jobs = Registry::new(paid.clone()).register::<Bill>();
@@ -72,7 +72,7 @@ async fn a_retried_job_runs_again_to_success() {
 
 #[tokio::test]
 async fn each_action_is_for_its_states_and_leaves_the_others_alone() {
-    let database = Database::fresh().await;
+    let database = crate::database().await;
     let (store, pool) = (database.store().await, database.pool().await);
     let actions = [
         Action::Retry,
@@ -111,7 +111,7 @@ async fn each_action_is_for_its_states_and_leaves_the_others_alone() {
 
 #[tokio::test]
 async fn a_retry_writes_what_the_gem_writes_and_keeps_the_age() {
-    let database = Database::fresh().await;
+    let database = crate::database().await;
     let (store, pool) = (database.store().await, database.pool().await);
     let id = plant(&pool, &format!("{DISCARDED}, created_at = now() - interval '1 day'")).await;
     let before = row(&pool, id).await;
@@ -144,7 +144,7 @@ async fn a_retry_writes_what_the_gem_writes_and_keeps_the_age() {
 
 #[tokio::test]
 async fn an_envelope_of_any_shape_can_be_retried() {
-    let database = Database::fresh().await;
+    let database = crate::database().await;
     let (store, pool) = (database.store().await, database.pool().await);
     for (payload, executions) in [
         (r#"'{"executions": 4, "arguments": []}'"#, 5),
@@ -170,7 +170,7 @@ async fn an_envelope_of_any_shape_can_be_retried() {
 
 #[tokio::test]
 async fn a_discarded_job_says_that_it_was_and_why() {
-    let database = Database::fresh().await;
+    let database = crate::database().await;
     let (store, pool) = (database.store().await, database.pool().await);
     for (force, reason, expected) in [
         (false, None, "GoodJob::Job::DiscardJobError: Discarded through goodjob"),
@@ -207,7 +207,7 @@ async fn a_discarded_job_says_that_it_was_and_why() {
 /// The process of an attempt died, and nobody is going to claim the job again and close the attempt.
 #[tokio::test]
 async fn a_discarded_job_leaves_no_open_attempt_unless_it_runs() {
-    let database = Database::fresh().await;
+    let database = crate::database().await;
     let (store, pool) = (database.store().await, database.pool().await);
     for (force, closed) in [(false, true), (true, false)] {
         let id = plant(&pool, "performed_at = now() - interval '1 minute'").await;
@@ -235,7 +235,7 @@ async fn a_discarded_job_leaves_no_open_attempt_unless_it_runs() {
 /// The gem's dashboard casts it on every row that waits.
 #[tokio::test]
 async fn a_rescheduled_job_has_a_count_that_is_one() {
-    let database = Database::fresh().await;
+    let database = crate::database().await;
     let (store, pool) = (database.store().await, database.pool().await);
     for (executions, expected) in [("\"x\"", 0), ("1.5", 0), ("null", 0), ("7", 7)] {
         let change =
@@ -251,7 +251,7 @@ async fn a_rescheduled_job_has_a_count_that_is_one() {
 
 #[tokio::test]
 async fn a_rescheduled_job_is_due_when_it_was_said() {
-    let database = Database::fresh().await;
+    let database = crate::database().await;
     let (store, pool) = (database.store().await, database.pool().await);
     let id = plant(&pool, "scheduled_at = now() + interval '1 day'").await;
     let due = async || store.job(id).await.unwrap().unwrap().scheduled_at.unwrap();
@@ -269,7 +269,7 @@ async fn a_rescheduled_job_is_due_when_it_was_said() {
 
 #[tokio::test]
 async fn a_deleted_job_takes_its_attempts_along_and_no_others() {
-    let database = Database::fresh().await;
+    let database = crate::database().await;
     let (store, pool) = (database.store().await, database.pool().await);
     let gone = plant(&pool, DISCARDED).await;
     let kept = plant(&pool, DISCARDED).await;
@@ -293,7 +293,7 @@ async fn a_deleted_job_takes_its_attempts_along_and_no_others() {
 
 #[tokio::test]
 async fn workers_are_told_of_what_became_due_and_of_nothing_else() {
-    let database = Database::fresh().await;
+    let database = crate::database().await;
     let (store, pool) = (database.store().await, database.pool().await);
     let mut listener = PgListener::connect(&database.url()).await.unwrap();
     listener.listen("good_job").await.unwrap();

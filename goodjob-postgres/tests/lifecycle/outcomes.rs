@@ -52,8 +52,9 @@ async fn compare(rails: Rails, order: DequeueOrder) -> Comparison {
             let attempts = worker.attempts(id).await;
             let last_retry = attempts[attempts.len() - 2].finished_at;
             let ours = match ended.created_at {
-                at if at == enqueued.created_at => "created_at is that of the enqueue",
+                // First, for the row may have been read when it had been retried already.
                 at if Some(at) == last_retry => gem,
+                at if at == enqueued.created_at => "created_at is that of the enqueue",
                 _ => "created_at is of nobody knows when",
             };
             // Under the gem's default order, which resets it, there is nothing to excuse.

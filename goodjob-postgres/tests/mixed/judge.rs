@@ -36,6 +36,7 @@ pub(crate) struct Judge(Mutex<Sight>);
 struct Sight {
     chance: StdRng,
     runs: HashMap<JobId, Vec<Run>>,
+    ended: usize,
     failures: usize,
 }
 
@@ -50,7 +51,7 @@ struct Run {
 impl Judge {
     pub(crate) fn new(seed: u64) -> Arc<Self> {
         let chance = StdRng::seed_from_u64(seed);
-        Arc::new(Self(Mutex::new(Sight { chance, runs: HashMap::new(), failures: 0 })))
+        Arc::new(Self(Mutex::new(Sight { chance, runs: HashMap::new(), ended: 0, failures: 0 })))
     }
 
     fn sight(&self) -> MutexGuard<'_, Sight> {
@@ -81,6 +82,11 @@ impl Judge {
     /// A number below `count`.
     pub(crate) fn pick(&self, count: usize) -> usize {
         self.sight().chance.random_range(0..count)
+    }
+
+    /// How many bodies have ended, in whatever way.
+    pub(crate) fn ended(&self) -> usize {
+        self.sight().ended
     }
 
     pub(crate) fn failures(&self) -> usize {
@@ -122,6 +128,7 @@ pub(crate) struct Visit {
 impl Drop for Visit {
     fn drop(&mut self) {
         let mut sight = self.judge.sight();
+        sight.ended += 1;
         if let Some(runs) = sight.runs.get_mut(&self.job) {
             runs[self.number].until = Some(Instant::now());
         }

@@ -9,6 +9,7 @@ use goodjob_core::{
     Options, Policy, Retry, Running, Store,
 };
 use goodjob_postgres::LockStrategy;
+use goodjob_postgres::migrate::Indexes;
 use goodjob_testkit::gem::{GemOptions, GemSession, GemStrategy, Performed, RubyError};
 use goodjob_testkit::{Database, GemWorker, Harness, Schema, eventually};
 use sqlx::PgPool;
@@ -23,14 +24,23 @@ const POLL: Duration = Duration::from_millis(200);
 const RETRY: Duration = Duration::from_millis(10);
 /// From a claim of ours to its body, on a busy machine.
 const MOMENT: Duration = Duration::from_millis(500);
-/// Of ours there are two, with so many slots; of the gem's as many as the mix says, with half.
+/// Of ours there are two, with so many slots; of the gem's as many as the mix says, with so many threads.
 const CAPSULES: usize = 2;
-const SLOTS: usize = 4;
+const SLOTS: usize = 8;
+const THREADS: usize = 2;
+/// Jobs that are enqueued at once, and that wait at most.
+const BATCH: usize = 200;
+/// Jobs of a mix, and of one that has in it every pair of strategies that may meet.
+const LOAD: usize = 2_000;
+pub(crate) const FULL_LOAD: usize = 20_000;
 
 /// What is mixed, and what the jobs do.
 #[derive(Clone, Debug)]
 pub(crate) struct Mix {
-    pub(crate) ours: LockStrategy,
+    pub(crate) schema: Schema,
+    /// `goodjob migrate` was run on the tables, so that our claims go by lanes.
+    pub(crate) migrated: bool,
+    pub(crate) ours: [LockStrategy; CAPSULES],
     pub(crate) rubies: Vec<GemStrategy>,
     /// Bodies take a random time up to this.
     pub(crate) longest: Duration,
@@ -38,12 +48,30 @@ pub(crate) struct Mix {
     pub(crate) fails: u32,
     /// Time between two kills of the sessions of a random worker.
     pub(crate) kills: Option<Duration>,
+    /// Jobs, unless `GOODJOB_MIXED_JOBS` says otherwise.
+    pub(crate) load: usize,
 }
 
 impl Mix {
+    /// On the tables of a Rails application, with [`LOAD`] jobs.
     pub(crate) fn of(ours: LockStrategy, rubies: &[GemStrategy]) -> Self {
         let longest = Duration::from_millis(3);
-        Self { ours, rubies: rubies.to_vec(), longest, fails: 0, kills: None }
+        Self {
+            schema: Schema::GEM,
+            migrated: false,
+            ours: [ours; CAPSULES],
+            rubies: rubies.to_vec(),
+            longest,
+            fails: 0,
+            kills: None,
+            load: LOAD,
+        }
+    }
+
+    /// How many jobs there are to be.
+    pub(crate) fn jobs(&self) -> usize {
+        let given = std::env::var("GOODJOB_MIXED_JOBS").ok();
+        given.map_or(self.load, |jobs| jobs.parse().expect("GOODJOB_MIXED_JOBS is a number"))
     }
 }
 
@@ -112,12 +140,6 @@ SELECT (SELECT count(*) FROM good_jobs) AS jobs,
        (SELECT count(*) FROM good_job_executions WHERE error_event = 3) AS retried_runs,
        (SELECT count(*) FROM good_job_executions WHERE error_event = 0) AS interrupted_runs";
 
-/// `GOODJOB_MIXED_JOBS`, or enough to see an overlap where there are any.
-pub(crate) fn jobs() -> usize {
-    let given = std::env::var("GOODJOB_MIXED_JOBS").ok();
-    given.map_or(400, |jobs| jobs.parse().expect("GOODJOB_MIXED_JOBS is a number"))
-}
-
 fn handlers(judge: &Arc<Judge>, mix: &Mix, side: Side) -> Handlers {
     let (judge, mix) = (Arc::clone(judge), mix.clone());
     let run = move |_: Option<Arguments>, cx: BareContext| {
@@ -142,14 +164,14 @@ async fn capsule(database: &Database, judge: &Arc<Judge>, mix: &Mix, number: usi
     Harness::start_with(database, handlers, |config, options| {
         config.pools[0].max_threads = NonZeroUsize::new(SLOTS).unwrap();
         config.poll_interval = Some(POLL);
-        options.lock_strategy = mix.ours;
+        options.lock_strategy = mix.ours[number];
     })
     .await
 }
 
 async fn ruby(database: &Database, judge: &Arc<Judge>, mix: &Mix, number: usize) -> GemWorker {
     let options = GemOptions {
-        threads: SLOTS / 2,
+        threads: THREADS,
         poll_interval: Some(POLL),
         // An advisory worker's job has no owner meanwhile (H2): that is when we have to stay away.
         pause_before_start: Duration::from_millis(1),
@@ -172,11 +194,16 @@ async fn ruby(database: &Database, judge: &Arc<Judge>, mix: &Mix, number: usize)
     .await
 }
 
-/// Runs the load of [`jobs`] through the mix, to its end.
+/// Runs the load through the mix, to its end.
 pub(crate) async fn run(name: &str, mix: &Mix) -> Report {
-    let jobs = jobs();
-    let database = Database::with_schema(Schema::GEM).await;
+    let jobs = mix.jobs();
+    let database = Database::with_schema(mix.schema).await;
     let pool = database.pool().await;
+    if mix.migrated {
+        let store = database.store().await;
+        store.migrate(Indexes::All).await.unwrap();
+        store.close().await;
+    }
     let judge = Judge::new(jobs as u64);
     let mut capsules = Vec::new();
     for number in 0..CAPSULES {
@@ -194,15 +221,24 @@ pub(crate) async fn run(name: &str, mix: &Mix) -> Report {
 
     let begun = Instant::now();
     let job = || NewJob::of_class(CLASS, Arguments::default(), Options::new()).unwrap();
-    for batch in 0..jobs.div_ceil(500) {
-        let batch = (batch * 500..jobs).take(500).map(|_| job());
-        capsules[0].adapter().enqueue_all(batch).await.unwrap();
+    let mut enqueued = 0;
+    while enqueued < jobs {
+        let batch = (enqueued..jobs).take(BATCH).map(|_| job());
+        enqueued += capsules[0].adapter().enqueue_all(batch).await.unwrap().len();
+        // An advisory claim of the gem reads up to 1,000 waiting jobs: many of them would only cost time.
+        // Kills need something to hit.
+        if mix.kills.is_none() {
+            eventually("room for more jobs", patience(jobs), async || {
+                (judge.ended() + BATCH > enqueued).then_some(())
+            })
+            .await;
+        }
     }
     let mut kills = Vec::new();
     match mix.kills {
-        None => until_open(&pool, 0, jobs).await,
+        None => until_open(&pool, &judge, 0, jobs).await,
         Some(every) => {
-            let mostly = until_open(&pool, jobs as i64 / 10, jobs);
+            let mostly = until_open(&pool, &judge, jobs / 10, jobs);
             tokio::select! {
                 () = mostly => {}
                 () = kill(&pool, &judge, &capsules, &rubies, every, &mut kills) => {}
@@ -214,7 +250,7 @@ pub(crate) async fn run(name: &str, mix: &Mix) -> Report {
     for ruby in rubies {
         ruby.stop().await;
     }
-    until_open(&pool, 0, jobs).await;
+    until_open(&pool, &judge, 0, jobs).await;
     let took = begun.elapsed();
     telling.shutdown().await;
     for capsule in capsules {
@@ -247,15 +283,23 @@ pub(crate) async fn run(name: &str, mix: &Mix) -> Report {
     report
 }
 
-async fn until_open(pool: &PgPool, most: i64, jobs: usize) {
-    let patience = Duration::from_secs(60) + Duration::from_millis(20) * jobs as u32;
-    eventually("the end of the jobs", patience, async || {
+fn patience(jobs: usize) -> Duration {
+    Duration::from_secs(60) + Duration::from_millis(20) * jobs as u32
+}
+
+/// The tables are asked only when as many bodies have ended as there must have: they have enough to do.
+async fn until_open(pool: &PgPool, judge: &Judge, most: usize, jobs: usize) {
+    eventually("the end of the jobs", patience(jobs), async || {
+        let ended = judge.ended();
+        if ended + most < jobs {
+            return Err(format!("{ended} bodies have ended"));
+        }
         let open: i64 =
             sqlx::query_scalar("SELECT count(*) FROM good_jobs WHERE finished_at IS NULL")
                 .fetch_one(pool)
                 .await
                 .unwrap();
-        if open <= most { Ok(()) } else { Err(format!("{open} are open")) }
+        if open <= most as i64 { Ok(()) } else { Err(format!("{open} are open")) }
     })
     .await;
 }

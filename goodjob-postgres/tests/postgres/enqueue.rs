@@ -107,6 +107,35 @@ async fn many_jobs_are_one_statement_and_one_notice_for_each_queue() {
     store.close().await;
 }
 
+/// A transaction that notifies makes others wait that do.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn enqueues_at_the_same_time_share_their_notices_and_every_job_is_told_of() {
+    const JOBS: u64 = 200;
+    let database = crate::database().await;
+    let store = database.store().await;
+    let mut listener = PgListener::connect(&database.url()).await.unwrap();
+    listener.listen("good_job").await.unwrap();
+    let mut storing = tokio::task::JoinSet::new();
+    for _ in 0..JOBS {
+        let store = store.clone();
+        storing.spawn(async move { store.insert(&[job("A")]).await.unwrap() });
+    }
+    storing.join_all().await;
+    let (mut notices, mut told) = (0, 0);
+    while told < JOBS {
+        let heard = tokio::time::timeout(Duration::from_secs(5), listener.recv()).await;
+        let heard = heard.unwrap_or_else(|_| panic!("{told} of {JOBS} jobs in {notices} notices"));
+        let notice: Value = serde_json::from_str(heard.unwrap().payload()).unwrap();
+        told += notice["count"].as_u64().unwrap_or(1);
+        notices += 1;
+    }
+    println!("{JOBS} jobs at the same time: {notices} notices");
+    assert_eq!(told, JOBS);
+    assert!(notices < JOBS / 2, "{notices}");
+    drop(listener);
+    store.close().await;
+}
+
 #[tokio::test]
 async fn a_lost_server_is_an_error_that_says_what_may_have_happened() {
     let database = crate::database().await;

@@ -90,6 +90,29 @@ async fn a_ruby_worker_is_known_by_the_rows_that_it_holds() {
     }
 }
 
+/// H18: a process of the gem that ends leaves `lock_type` on its rows, and a forced discard leaves the owner.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn how_jobs_were_locked_that_nobody_is_doing_says_nothing() {
+    let database = crate::database().await;
+    let pool = database.pool().await;
+    for (lock_type, left) in [
+        (0, "locked_by_id = NULL"),
+        (1, "locked_by_id = NULL"),
+        (0, "finished_at = now(), error = 'discarded by force'"),
+        (1, "finished_at = now(), error = 'discarded by force'"),
+    ] {
+        let ruby = plant_ruby_worker(&pool, lock_type).await;
+        let statement = format!("UPDATE good_jobs SET {left} WHERE locked_by_id = $1");
+        let changed =
+            sqlx::query(sqlx::AssertSqlSafe(statement)).bind(ruby.as_uuid()).execute(&pool).await;
+        assert_eq!(changed.unwrap().rows_affected(), 1);
+    }
+    for strategy in [Hybrid, Advisory, SkipLocked] {
+        assert_eq!(admitted(&database, strategy).await, Ok(()), "{strategy}");
+    }
+    pool.close().await;
+}
+
 async fn plant_ruby_worker(pool: &PgPool, lock_type: i16) -> ProcessId {
     let process = ProcessId::generate();
     sqlx::query(

@@ -44,7 +44,8 @@ async fn an_idle_worker_asks_less_than_once_a_second_over_few_connections() {
             .unwrap();
     println!("an idle worker: {rates:.2?} statements a second, {connections} connections");
     assert!(rates.last().is_some_and(|rate| *rate < 1.0), "{rates:?}");
-    assert!((2..=6).contains(&connections), "{connections}");
+    // Two sessions, two that write outcomes, and a pool of four; fewer when they have idled for a minute.
+    assert!((2..=8).contains(&connections), "{connections}");
     outside.close().await;
     worker.stop().await;
 }

@@ -224,6 +224,12 @@ async fn rows_that_can_hardly_be_read_do_not_harm_their_neighbours_in_the_batch(
     let mut ids = Vec::new();
     for change in [
         "labels = '{NULL,a,NULL}'",
+        "labels = '{{a,b},{c,d}}'",
+        "executions_count = 2147483647",
+        "executions_count = -2147483648",
+        "performed_at = '-infinity'",
+        "performed_at = 'infinity'",
+        "priority = 2147483647, error = 'of before', error_event = -32768",
         "scheduled_at = '-infinity', created_at = '-infinity'",
         "created_at = 'infinity', updated_at = 'infinity'",
         "serialized_params = serialized_params
@@ -265,7 +271,18 @@ async fn rows_that_can_hardly_be_read_do_not_harm_their_neighbours_in_the_batch(
         } else {
             assert_eq!(job.state(Timestamp::MAX_UTC), JobState::Succeeded, "{change}: {job:?}");
         }
-        assert_eq!(job.executions_count, 1, "{change}");
+        let starts = match change {
+            "executions_count = 2147483647" => i32::MAX,
+            "executions_count = -2147483648" => i32::MIN + 1,
+            _ => 1,
+        };
+        assert_eq!(job.executions_count, starts, "{change}");
+        for attempt in worker.attempts(id).await {
+            let vanished = change.starts_with("performed_at") && attempt.process.is_none();
+            assert_eq!(attempt.error_event == Some(ErrorEvent::Interrupted), vanished, "{change}");
+            let waited = attempt.started_at - attempt.scheduled_at.unwrap();
+            assert!(waited.num_days() < 1, "{change}: {attempt:?}");
+        }
     }
     let on = worker.enqueue(Echo { text: "on".into() }).await;
     assert_eq!(worker.finished(on).await.state(Timestamp::MAX_UTC), JobState::Succeeded);

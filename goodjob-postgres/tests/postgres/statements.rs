@@ -1,5 +1,6 @@
 //! Every statement is one that the server understands, and the hot ones use their indexes.
 
+use goodjob_postgres::migrate::{self, Plan};
 use goodjob_postgres::{BY_INDEX, PgStore, STATEMENTS};
 use goodjob_testkit::Schema;
 use sqlx::Executor;
@@ -12,7 +13,15 @@ async fn every_statement_prepares_on_the_tables() {
     store.close().await;
 }
 
+/// The table that is made by name alone.
+pub(crate) async fn make_notes(store: &PgStore) {
+    let notes = migrate::steps(Plan::default().with_notes()).pop().unwrap();
+    let notes = migrate::render(notes, &store.options().tables);
+    sqlx::raw_sql(sqlx::AssertSqlSafe(notes)).execute(store.pool()).await.unwrap();
+}
+
 pub(crate) async fn assert_prepared(store: &PgStore, with_ledger: bool) {
+    make_notes(store).await;
     for (name, statement) in store.statements() {
         let of_the_ledger = name.starts_with("LEDGER");
         if name.starts_with("LEDGER_TABLE") || (of_the_ledger && !with_ledger) {
@@ -52,14 +61,16 @@ async fn plan_of(statement: &str, parameters: &str) -> String {
         STATEMENTS.iter().find(|(name, _)| *name == statement).map(|(_, text)| *text).unwrap();
     let prepare = format!("PREPARE s AS {text}");
     let mut connection = pool.acquire().await.unwrap();
-    if statement.contains("LANES") {
+    let by_index = ["LANES", "AHEAD", "EXPLAIN", "RECENT", "SEEN", "FREE_GHOSTS", "UPCOMING"];
+    if by_index.iter().any(|part| statement.contains(part)) {
         for (setting, value) in BY_INDEX {
             let set = format!("SET {setting} = '{value}'");
             sqlx::raw_sql(sqlx::AssertSqlSafe(set)).execute(&mut *connection).await.unwrap();
         }
     }
     sqlx::raw_sql(sqlx::AssertSqlSafe(prepare)).execute(&mut *connection).await.unwrap();
-    let explain = format!("EXPLAIN EXECUTE s({parameters})");
+    let parameters = if parameters.is_empty() { "" } else { &format!("({parameters})") };
+    let explain = format!("EXPLAIN EXECUTE s{parameters}");
     let lines: Vec<String> =
         sqlx::query_scalar(sqlx::AssertSqlSafe(explain)).fetch_all(&mut *connection).await.unwrap();
     drop(connection);
@@ -74,6 +85,29 @@ fn assert_no_scan_of_a_table(plan: &str) {
 }
 
 const ME: &str = "'11111111-2222-4333-8444-555555555555'";
+
+/// Each worker asks once in a while, in tables of any size.
+#[tokio::test]
+async fn jobs_with_an_owner_are_found_without_reading_the_others() {
+    let plan = plan_of("FREE_GHOSTS", "").await;
+    assert!(plan.contains("index_good_jobs_on_locked_by_id"), "{plan}");
+    assert_no_scan_of_a_table(&plan);
+    let plan = plan_of("BENCH_OWNED", &format!("'{{{}}}'", ME.trim_matches('\''))).await;
+    assert!(plan.contains("index_good_jobs_on_locked_by_id"), "{plan}");
+    assert_no_scan_of_a_table(&plan);
+}
+
+/// Once for each worker that starts or connects again, and for each lane that there is.
+#[tokio::test]
+async fn future_jobs_are_looked_for_in_ranges_of_the_index_of_lanes() {
+    for (statement, queues) in [("UPCOMING_ANY", "NULL"), ("UPCOMING_ONLY", "'{q1}'")] {
+        let plan = plan_of(statement, &format!("{queues}, 4097, '{{A}}', 100")).await;
+        if crate::SCHEMA == Schema::LEAN {
+            assert!(plan.contains("Scan using index_goodjob_lanes"), "{statement}: {plan}");
+        }
+        assert_no_scan_of_a_table(&plan);
+    }
+}
 
 /// Without the index of lanes.
 #[tokio::test]
@@ -151,4 +185,31 @@ async fn a_settlement_goes_by_primary_keys() {
     assert_no_scan_of_a_table(&plan_of("SETTLE_SUCCEEDED", &succeeded).await);
     let open = format!("{id}, {id}, '{{2026-01-01}}', '{{1}}', {me}");
     assert_no_scan_of_a_table(&plan_of("EXECUTIONS_OPEN", &open).await);
+}
+
+/// Under the settings of an explanation a table is scanned only where no index leads to the rows.
+#[tokio::test]
+async fn an_explanation_reads_by_indexes() {
+    let place = format!("0, now(), {ME}, 0, false, 10000, '{{A}}', '{{}}', '{{}}', '{{}}'");
+    let mut statements = vec![
+        ("EXPLAIN_JOB", ME.to_owned()),
+        ("EXPLAIN_ROW_LOCK", ME.to_owned()),
+        ("EXPLAIN_HOLDERS", format!("{ME}, 'k', '{{a}}', 11")),
+        ("EXPLAIN_STARTS", format!("{ME}, 'k', '{{a}}', 'E', 10000, 11")),
+        ("RECENT_RUNS", "300, 10000".to_owned()),
+        ("QUEUES_SEEN", "500, 1001".to_owned()),
+    ];
+    if crate::SCHEMA == Schema::GEM {
+        statements.push(("AHEAD_IN_ORDER", format!("'{{q1}}', false, {place}, now()")));
+    } else {
+        statements.push(("AHEAD_ANY", format!("NULL, 4096, {place}")));
+        statements.push(("AHEAD_ONLY", format!("'{{q1}}', 4096, {place}")));
+    }
+    for (statement, parameters) in statements {
+        let plan = plan_of(statement, &parameters).await;
+        assert_no_scan_of_a_table(&plan);
+        // In the order of the index, so that the limit ends the reading.
+        let sorts = statement == "AHEAD_IN_ORDER" && plan.contains("Sort");
+        assert!(!sorts, "{statement}\n{plan}");
+    }
 }

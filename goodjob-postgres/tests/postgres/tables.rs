@@ -155,6 +155,18 @@ async fn locks_have_the_keys_of_the_hash_function_and_none_stays() {
     for (function, key) in [
         (HashFunction::Hashtext, "hashtext($1)::bigint"),
         (
+            HashFunction::Sha224,
+            "('x' || left(encode(sha224(convert_to($1, 'UTF8')), 'hex'), 16))::bit(64)::bigint",
+        ),
+        (
+            HashFunction::Sha256,
+            "('x' || left(encode(sha256(convert_to($1, 'UTF8')), 'hex'), 16))::bit(64)::bigint",
+        ),
+        (
+            HashFunction::Sha384,
+            "('x' || left(encode(sha384(convert_to($1, 'UTF8')), 'hex'), 16))::bit(64)::bigint",
+        ),
+        (
             HashFunction::Sha512,
             "('x' || left(encode(sha512(convert_to($1, 'UTF8')), 'hex'), 16))::bit(64)::bigint",
         ),

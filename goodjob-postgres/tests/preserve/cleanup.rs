@@ -5,7 +5,7 @@ use std::time::Duration;
 use goodjob_core::{
     Cleaned, Cleanup, Context, Job, JobId, JobResult, Perform, Registry, Retention, Store,
 };
-use goodjob_testkit::{Database, Harness, eventually};
+use goodjob_testkit::{Harness, eventually};
 use serde::{Deserialize, Serialize};
 
 use crate::scene::{Scene, secs, unpolled};
@@ -43,7 +43,7 @@ async fn plant_batch(scene: &Scene, finished: &'static str, discarded: &'static 
 
 #[tokio::test]
 async fn batches_go_as_jobs_do() {
-    let database = Database::fresh().await;
+    let database = crate::database().await;
     let scene = Scene::on(&database).await;
     let long_ago = "now() - interval '2 hours'";
     for (finished, discarded) in [
@@ -79,7 +79,7 @@ async fn batches_go_as_jobs_do() {
 /// The gem's own clean-up would take every row without an `active_job_id` for the finished one.
 #[tokio::test]
 async fn a_row_without_an_active_job_id_takes_no_other_with_it() {
-    let database = Database::fresh().await;
+    let database = crate::database().await;
     let scene = Scene::on(&database).await;
     let ids = plant(&scene, 3).await;
     let strip = "UPDATE good_jobs SET active_job_id = NULL WHERE id = $1";
@@ -99,7 +99,7 @@ async fn a_row_without_an_active_job_id_takes_no_other_with_it() {
 
 #[tokio::test]
 async fn a_row_that_somebody_has_locked_is_passed_over() {
-    let database = Database::fresh().await;
+    let database = crate::database().await;
     let scene = Scene::on(&database).await;
     let ids = plant(&scene, 3).await;
     // A retry by hand is under way.
@@ -119,7 +119,7 @@ async fn a_row_that_somebody_has_locked_is_passed_over() {
 /// Goes by the gem's index.
 #[tokio::test]
 async fn a_clean_up_of_many_leaves_no_orphans() {
-    let database = Database::fresh().await;
+    let database = crate::database().await;
     let scene = Scene::on(&database).await;
     sqlx::raw_sql(
         "INSERT INTO good_jobs (id, active_job_id, job_class, serialized_params, created_at, updated_at,
@@ -167,7 +167,7 @@ impl Perform for Ping {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_worker_cleans_up_after_its_jobs() {
-    let database = Database::fresh().await;
+    let database = crate::database().await;
     let scene = Scene::on(&database).await;
     plant(&scene, 30).await;
     let worker =

@@ -1,7 +1,6 @@
 //! What the row of a process says about what it keeps, and about its connections.
 
 use goodjob_core::{Preserve, ProcessRecord, Store};
-use goodjob_testkit::Database;
 use serde_json::{Value, json};
 
 use crate::scene::Scene;
@@ -17,7 +16,7 @@ async fn state(scene: &Scene, process: &ProcessRecord) -> Value {
 
 #[tokio::test]
 async fn a_process_says_in_the_gems_words_what_it_keeps() {
-    let database = Database::fresh().await;
+    let database = crate::database().await;
     let scene = Scene::on(&database).await;
     for (preserve, said) in [
         (Preserve::Always, json!(true)),
@@ -33,7 +32,7 @@ async fn a_process_says_in_the_gems_words_what_it_keeps() {
 
 #[tokio::test]
 async fn a_process_tells_how_many_connections_are_in_use() {
-    let database = Database::fresh().await;
+    let database = crate::database().await;
     let scene = Scene::on(&database).await;
     let pool = scene.store.pool();
     let mut held = Vec::new();

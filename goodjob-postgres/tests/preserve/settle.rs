@@ -7,7 +7,7 @@ use goodjob_core::{
     NewJob, Options, Perform, Policy, Preserve, Registry, Retry, Settled, Settlement, Store,
     Timestamp,
 };
-use goodjob_testkit::{Database, Harness, eventually};
+use goodjob_testkit::{Harness, eventually};
 use serde::{Deserialize, Serialize};
 
 use crate::scene::{CLASS, Scene, secs, unpolled};
@@ -23,7 +23,7 @@ fn note(event: ErrorEvent) -> ErrorNote {
 
 #[tokio::test]
 async fn a_deletion_whose_answer_was_lost_is_told_again_as_written() {
-    let database = Database::fresh().await;
+    let database = crate::database().await;
     let scene = Scene::on(&database).await;
     let claim = scene.claimed().await;
     assert_eq!(scene.rows().await, (1, 0));
@@ -51,7 +51,7 @@ async fn a_deletion_whose_answer_was_lost_is_told_again_as_written() {
 /// The answer of the statement is lost, as its caller is dropped in the middle of it.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_caller_that_goes_away_leaves_neither_row_nor_lock() {
-    let database = Database::fresh().await;
+    let database = crate::database().await;
     let scene = Scene::on(&database).await;
     for _ in 0..10 {
         let token = scene.claimed().await.token;
@@ -81,7 +81,7 @@ async fn a_caller_that_goes_away_leaves_neither_row_nor_lock() {
 
 #[tokio::test]
 async fn an_end_that_was_written_before_is_not_deleted_by_another_word_about_it() {
-    let database = Database::fresh().await;
+    let database = crate::database().await;
     let scene = Scene::on(&database).await;
     let claim = scene.claimed().await;
     let retry = Fate::Retry { wait: secs(60), payload: claim.job.payload.clone(), error: None };
@@ -100,7 +100,7 @@ const FORCE_DISCARD: &str =
 
 #[tokio::test]
 async fn a_job_that_was_discarded_by_force_goes_if_its_attempt_ends_and_stays_if_it_does_not() {
-    let database = Database::fresh().await;
+    let database = crate::database().await;
     let scene = Scene::on(&database).await;
 
     let ends = scene.claimed().await;
@@ -122,7 +122,7 @@ async fn a_job_that_was_discarded_by_force_goes_if_its_attempt_ends_and_stays_if
 
 #[tokio::test]
 async fn a_row_of_cron_is_always_kept() {
-    let database = Database::fresh().await;
+    let database = crate::database().await;
     let scene = Scene::on(&database).await;
     let (cron, plain) = (scene.claimed().await, scene.claimed().await);
     let tick = "UPDATE good_jobs SET cron_key = 'nightly', cron_at = now() WHERE id = $1";
@@ -144,7 +144,7 @@ async fn a_row_of_cron_is_always_kept() {
 
 #[tokio::test]
 async fn a_deletion_waits_for_nobody() {
-    let database = Database::fresh().await;
+    let database = crate::database().await;
     let scene = Scene::on(&database).await;
     // The last is what a foreign key of the application's takes.
     for lock in ["UPDATE", "NO KEY UPDATE", "SHARE", "KEY SHARE"] {
@@ -166,7 +166,7 @@ async fn a_deletion_waits_for_nobody() {
 
 #[tokio::test]
 async fn the_lock_of_a_deleted_job_is_released() {
-    let database = Database::fresh().await;
+    let database = crate::database().await;
     let scene = Scene::on(&database).await;
     let claim = scene.claimed().await;
     assert_eq!(scene.count(LOCKS).await, 1);
@@ -226,7 +226,7 @@ impl Perform for Receipt {
 
 /// The endings whose job is still there when all have ended, with the number of its attempts.
 async fn kept(preserve: Preserve) -> Vec<(String, i64)> {
-    let database = Database::fresh().await;
+    let database = crate::database().await;
     let pool = database.pool().await;
     let handlers = Registry::default().register::<End>().register::<Receipt>();
     let worker = Harness::start_with(&database, handlers, |config, _| {
@@ -279,7 +279,7 @@ async fn a_worker_keeps_what_its_policies_say() {
 /// Something of the application's holds on to the row: it is kept then, and the job is over all the same.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_row_that_cannot_be_deleted_is_kept_and_its_job_does_not_run_again() {
-    let database = Database::fresh().await;
+    let database = crate::database().await;
     let pool = database.pool().await;
     sqlx::raw_sql("CREATE TABLE orders (job uuid REFERENCES good_jobs (id))")
         .execute(&pool)
@@ -324,7 +324,7 @@ async fn a_row_that_cannot_be_deleted_is_kept_and_its_job_does_not_run_again() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn groups_of_kept_and_unkept_jobs_end_each_in_its_own_way() {
-    let database = Database::fresh().await;
+    let database = crate::database().await;
     let pool = database.pool().await;
     let handlers = Registry::default().register::<End>().register::<Receipt>();
     let worker = Harness::start_with(&database, handlers, |config, _| {
@@ -363,7 +363,7 @@ fn job<J: Job>(job: &J) -> NewJob {
 
 #[tokio::test]
 async fn an_unknown_process_deletes_nothing_of_others() {
-    let database = Database::fresh().await;
+    let database = crate::database().await;
     let (scene, stranger) = (Scene::on(&database).await, Scene::on(&database).await);
     let claim = scene.claimed().await;
     assert_eq!(stranger.settle_unkept(claim.token, Fate::Succeed).await, Settled::Fenced);

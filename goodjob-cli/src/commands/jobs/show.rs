@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use goodjob_core::{ExecutionRecord, JobId, Timestamp};
+use goodjob_core::{ExecutionRecord, JobId, JobNotes, Progress, Timestamp, Trace};
 use goodjob_postgres::PgStore;
 use goodjob_postgres::jobs::{JobDetails, LockHolder, Owner};
 
@@ -30,11 +30,14 @@ fn text(shown: &JobDetails) -> String {
     lines.add("priority", job.priority.map(|priority| priority.to_string()));
     lines.add("labels", (!job.labels.is_empty()).then(|| job.labels.join(", ")));
     lines.add("enqueued", time(Some(job.created_at)));
+    let parent = Trace::of(&job.payload).parent();
+    lines.add("enqueued by", parent.map(|parent| format!("job {parent}")));
     lines.add("due", time(job.scheduled_at));
     lines.add("started", time(job.performed_at));
     lines.add("finished", time(job.finished_at));
     lines.add("attempts", Some(job.executions_count.to_string()));
     lines.add("error", job.error.clone());
+    lines.add("progress", shown.notes.as_ref().and_then(|notes| progress(notes, now)));
     lines.add("batch", job.ties.batch.map(|batch| batch.to_string()));
     lines.add("callback of", job.ties.batch_callback.map(|batch| batch.to_string()));
     lines.add("cron", job.ties.tick.as_ref().map(|tick| tick.key.clone()));
@@ -52,6 +55,10 @@ fn text(shown: &JobDetails) -> String {
         None => "none can be read".to_owned(),
     };
     let _ = write!(text, "\narguments\n{}\n", harmless(&arguments));
+    if let Some(result) = shown.notes.as_ref().and_then(|notes| notes.result.as_ref()) {
+        let result = serde_json::to_string_pretty(result).unwrap_or_default();
+        let _ = write!(text, "\nresult\n{}\n", harmless(&result));
+    }
     for (n, attempt) in shown.executions.iter().enumerate() {
         text.push('\n');
         text.push_str(&attempt_text(n + 1, attempt, now));
@@ -73,6 +80,14 @@ impl Lines {
     }
 }
 
+/// How far it was, when, and whether a former attempt said so.
+fn progress(notes: &JobNotes, now: Timestamp) -> Option<String> {
+    let said = &notes.progress;
+    let when = moment(notes.noted_at, now);
+    (*said != Progress::default())
+        .then(|| format!("{said}\nnoted {when}, at start {}", notes.attempt))
+}
+
 fn owner(owner: &Owner) -> String {
     let what = match (owner.known, owner.alive) {
         (false, _) => "no process of that id is known",
@@ -84,7 +99,7 @@ fn owner(owner: &Owner) -> String {
     format!("process {}{host}{pid}: {what}", owner.id)
 }
 
-fn holder(lock: &LockHolder) -> String {
+pub(in crate::commands) fn holder(lock: &LockHolder) -> String {
     let verb = if lock.held { "held by" } else { "awaited by" };
     let pid = lock.pid.map(|pid| format!(" (pid {pid} of the server)")).unwrap_or_default();
     let name = lock.application.as_deref().filter(|name| !name.is_empty());

@@ -61,7 +61,7 @@ pub(super) fn outcome(action: &Action, tally: &Tally) -> String {
 }
 
 /// `5m ago`, `in 3h`: one unit, which is as fine as a person wants it.
-pub(super) fn relative(at: Timestamp, now: Timestamp) -> String {
+pub(in crate::commands) fn relative(at: Timestamp, now: Timestamp) -> String {
     let seconds = (at - now).num_seconds();
     let span = match seconds.unsigned_abs() {
         0 => return "now".to_owned(),
@@ -74,12 +74,12 @@ pub(super) fn relative(at: Timestamp, now: Timestamp) -> String {
 }
 
 /// `2030-01-31 09:00:00 UTC (in 3h)`.
-pub(super) fn moment(at: Timestamp, now: Timestamp) -> String {
+pub(in crate::commands) fn moment(at: Timestamp, now: Timestamp) -> String {
     format!("{} ({})", at.format("%Y-%m-%d %H:%M:%S UTC"), relative(at, now))
 }
 
 /// The text as a terminal may see it: what came with a job must not move the cursor.
-pub(super) fn harmless(text: &str) -> String {
+pub(in crate::commands) fn harmless(text: &str) -> String {
     let mut harmless = String::with_capacity(text.len());
     for letter in text.chars() {
         match letter {

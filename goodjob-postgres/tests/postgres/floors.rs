@@ -1,0 +1,66 @@
+//! Rows that appear below the floor of a lane while others flow past it.
+
+use chrono::{TimeDelta, Utc};
+use goodjob_core::{JobId, NewJob};
+use goodjob_postgres::EnqueueIn;
+use goodjob_testkit::Harness;
+use tokio::time::Instant;
+
+use crate::stage::{Nap, Stage, secs};
+
+const SHORT: Nap = Nap { millis: 1 };
+/// So many that they are not over before a row below the floor has to be found.
+const FLOW: usize = 6_000;
+
+/// How long it takes from now until the job starts, and that others wait then.
+async fn until_started(stage: &Stage, id: JobId) -> std::time::Duration {
+    let begun = Instant::now();
+    while stage.start().await.0 != id {}
+    let took = begun.elapsed();
+    let count = "SELECT count(*) FROM good_jobs WHERE finished_at IS NULL AND performed_at IS NULL";
+    let waiting: i64 = sqlx::query_scalar(count).fetch_one(&stage.pool).await.unwrap();
+    assert!(waiting > 0, "the flow was over, and it was found by looking for more");
+    took
+}
+
+/// Nobody tells of either, and there are no polls.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn rows_below_the_floor_start_within_a_second_of_their_commit_while_others_flow() {
+    let database = crate::database().await;
+    let stage = Stage::on(&database).await;
+    let worker = Harness::start_with(&database, stage.naps(), |config, _| {
+        config.poll_interval = None;
+    })
+    .await;
+    let adapter = worker.adapter();
+    let flow = (0..FLOW).map(|_| NewJob::new(&SHORT).unwrap());
+    adapter.enqueue_all(flow).await.unwrap();
+    stage.starts(100).await;
+
+    let mut late = stage.pool.begin().await.unwrap();
+    let before = Utc::now() - TimeDelta::seconds(30);
+    let enqueue = adapter.enqueue(SHORT).notify(false).wait_until(before);
+    let committed_late = enqueue.enqueue_in(&mut *late).await.unwrap();
+    stage.starts(100).await;
+    late.commit().await.unwrap();
+    let took = until_started(&stage, committed_late).await;
+    println!("committed late: started after {took:?}");
+    assert!(took < secs(1), "{took:?}");
+
+    let future = adapter.enqueue(SHORT).notify(false).wait(secs(3_600)).await.unwrap();
+    stage.starts(100).await;
+    sqlx::query("UPDATE good_jobs SET scheduled_at = now() - interval '1 hour' WHERE id = $1")
+        .bind(future.as_uuid())
+        .execute(&stage.pool)
+        .await
+        .unwrap();
+    let took = until_started(&stage, future).await;
+    println!("set to an earlier time by hand: started after {took:?}");
+    assert!(took < secs(1), "{took:?}");
+    sqlx::query("DELETE FROM good_jobs WHERE locked_by_id IS NULL AND performed_at IS NULL")
+        .execute(&stage.pool)
+        .await
+        .unwrap();
+    worker.stop().await;
+    stage.close().await;
+}
