@@ -59,7 +59,8 @@ pub trait BatchStore: Send + Sync {
         callbacks: &Callbacks,
     ) -> Result<Option<Vec<Inserted>>, StoreError>;
 
-    /// Has batches go on, of which jobs have ended. One without a row is passed over.
+    /// Has batches go on, of which jobs have ended; what is told of one batch is taken together, so that a
+    /// discarded job is known before the last one is seen to be over. One without a row is passed over.
     ///
     /// # Errors
     /// [`StoreError`] by what the caller can do. Some of them may have gone on.

@@ -465,7 +465,7 @@ async fn ten_thousand_jobs_in_one_call_have_an_answer_each() {
     bulk.push(NewJob::of_class("A", Arguments::default(), Options::new()).unwrap());
     let mut tx = pool.begin().await.unwrap();
     let begun = Instant::now();
-    let stored = bulk.enqueue_all_in(&adapter, &mut *tx).await.unwrap();
+    let stored = adapter.enqueue_all_in(&mut *tx, bulk).await.unwrap();
     println!("10,000 jobs in the caller's transaction: {:?}", begun.elapsed());
     tx.rollback().await.unwrap();
     assert_eq!(stored.iter().filter(|job| job.is_new()).count(), 10_001);
