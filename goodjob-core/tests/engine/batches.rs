@@ -11,8 +11,8 @@ use async_trait::async_trait;
 use goodjob_core::{
     Adapter, Backend, Batch, BatchCallback, BatchEnd, BatchEvent, BatchId, BatchLook, BatchQuery,
     BatchRecord, BatchSpec, BatchState, BatchStore, BatchSummary, Callbacks, Capsule, Clock,
-    Config, Context, Inserted, Inspect, Job, JobError, JobResult, MemoryStore, NewBatch, NewJob,
-    Perform, Preserve, Registry, RetriedBatch, Shutdown, StoreError,
+    Config, Context, EnqueueHook, Inserted, Inspect, Job, JobError, JobResult, MemoryStore,
+    NewBatch, NewJob, Perform, Preserve, Registry, RetriedBatch, Shutdown, Stop, StoreError,
 };
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
@@ -293,6 +293,38 @@ async fn a_batch_goes_on_when_the_store_is_back() {
     let begun = Instant::now();
     soon("the end", capsule.shutdown(Shutdown::Now)).await;
     assert!(begun.elapsed() < secs(10), "{:?}", begun.elapsed());
+}
+
+/// Moves every job to another queue, and stops those that are not wanted.
+struct Mover;
+
+#[async_trait]
+impl EnqueueHook for Mover {
+    async fn before(&self, job: &mut NewJob) -> Result<(), Stop> {
+        if job.arguments.as_stored()[0]["how"] == "unwanted" {
+            return Err("nobody wants it".into());
+        }
+        job.queue = "moved".to_owned();
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn hooks_see_the_jobs_of_batches() {
+    let memory = memory();
+    let adapter = Adapter::new(memory.clone()).on_enqueue(Mover);
+    let two = [batch(&["ok", "ok"]), batch(&["ok"])];
+    let two = adapter.enqueue_batches(two).await.unwrap();
+    assert_eq!((two[0].jobs.len(), two[1].jobs.len()), (2, 1));
+    for (job, of) in [(two[0].jobs[1], two[0].id), (two[1].jobs[0], two[1].id)] {
+        let job = memory.job(job.id()).await.unwrap().unwrap();
+        assert_eq!((job.queue.as_deref(), job.ties.batch), (Some("moved"), Some(of)));
+    }
+    let unwanted = batch(&["ok", "unwanted"]);
+    let id = unwanted.id();
+    let stopped = unwanted.enqueue(&adapter).await.unwrap_err().to_string();
+    assert!(stopped.contains("nobody wants it"), "{stopped}");
+    assert_eq!(BatchStore::batch(&*memory, id).await.unwrap(), None, "nor the batch");
 }
 
 #[tokio::test]

@@ -23,7 +23,7 @@ WITH ahead AS MATERIALIZED (
              WHEN $2::boolean THEN (a.queue_name = ANY($1::text[])) IS NOT TRUE
              ELSE a.queue_name = ANY($1::text[]) END
 )
-SELECT (SELECT count(*) FROM ahead) >= $8::bigint AND $13::timestamptz IS NOT NULL
+SELECT (SELECT count(*) FROM ahead) >= $8::bigint AND ($13::timestamptz, $4::timestamptz) IS NOT NULL
          AND ($7::boolean OR NOT EXISTS (SELECT FROM ahead WHERE NOT earlier)) AS more,
        count(*) FILTER (WHERE ($9::text[] IS NULL OR job_class = ANY($9::text[]))
          AND (queue_name = ANY($10::text[]) OR job_class = ANY($11::text[]) OR labels && $12::text[]) IS NOT TRUE) AS jobs

@@ -97,18 +97,6 @@ async fn jobs_with_an_owner_are_found_without_reading_the_others() {
     assert_no_scan_of_a_table(&plan);
 }
 
-/// Once for each worker that starts or connects again, and for each lane that there is.
-#[tokio::test]
-async fn future_jobs_are_looked_for_in_ranges_of_the_index_of_lanes() {
-    for (statement, queues) in [("UPCOMING_ANY", "NULL"), ("UPCOMING_ONLY", "'{q1}'")] {
-        let plan = plan_of(statement, &format!("{queues}, 4097, '{{A}}', 100")).await;
-        if crate::SCHEMA == Schema::LEAN {
-            assert!(plan.contains("Scan using index_goodjob_lanes"), "{statement}: {plan}");
-        }
-        assert_no_scan_of_a_table(&plan);
-    }
-}
-
 /// Without the index of lanes.
 #[tokio::test]
 async fn a_claim_walks_the_gems_index_of_unowned_jobs() {

@@ -236,10 +236,8 @@ async fn a_worker_adds_nothing_to_the_database_and_a_migration_what_it_says() {
 
     let mut announced: Vec<String> = additions.iter().map(|added| added.name.clone()).collect();
     announced.sort();
-    assert_eq!(
-        announced,
-        ["goodjob_migrations", "index_goodjob_lanes", "index_goodjob_open_batches"]
-    );
+    let ours = ["index_goodjob_errored", "index_goodjob_lanes", "index_goodjob_open_batches"];
+    assert_eq!(announced, [&["goodjob_migrations"], &ours[..]].concat());
     worker.store().migrate(Indexes::All).await.unwrap();
     let added: Vec<String> =
         objects(&pool).await.into_iter().filter(|object| !before.contains(object)).collect();
@@ -249,6 +247,7 @@ async fn a_worker_adds_nothing_to_the_database_and_a_migration_what_it_says() {
         [
             "r goodjob_migrations",
             "i goodjob_migrations_pkey",
+            "i index_goodjob_errored",
             "i index_goodjob_lanes",
             "i index_goodjob_open_batches",
             "type _goodjob_migrations",
@@ -284,12 +283,28 @@ async fn indexes_that_rails_made_without_the_prefix_are_not_made_again() {
     let added = store.migration_additions(Indexes::All).await.unwrap();
     let mut added: Vec<String> = added.into_iter().map(|added| added.name).collect();
     added.sort();
-    assert_eq!(added, ["acme_goodjob_migrations", "index_acme_goodjob_lanes"]);
+    assert_eq!(
+        added,
+        [
+            "acme_goodjob_migrations",
+            "index_acme_goodjob_errored",
+            "index_acme_goodjob_lanes",
+            "index_acme_goodjob_open_batches",
+        ]
+    );
     let before = objects(&pool).await;
     store.migrate(Indexes::All).await.unwrap();
     let indexes = objects(&pool).await.into_iter().filter(|object| object.starts_with("i "));
     let new: Vec<String> = indexes.filter(|object| !before.contains(object)).collect();
-    assert_eq!(new, ["i acme_goodjob_migrations_pkey", "i index_acme_goodjob_lanes"]);
+    assert_eq!(
+        new,
+        [
+            "i acme_goodjob_migrations_pkey",
+            "i index_acme_goodjob_errored",
+            "i index_acme_goodjob_lanes",
+            "i index_acme_goodjob_open_batches",
+        ]
+    );
     let findings = goodjob_postgres::doctor::examine(&options).await;
     let indexes = findings.iter().find(|finding| finding.check == "indexes").unwrap();
     assert_eq!(indexes.remedy, None, "{indexes:?}");
@@ -343,7 +358,7 @@ async fn every_statement_prepares_under_other_names_orders_and_hash_functions() 
         options.order = DequeueOrder::CreatedAt;
         options.listen_notify = false;
         let store = PgStore::lazy(options.clone());
-        assert_eq!(store.migrate(Indexes::All).await.unwrap().len(), 4);
+        assert_eq!(store.migrate(Indexes::All).await.unwrap().len(), 6);
         assert_eq!(store.migrate(Indexes::All).await.unwrap(), []);
         store.close().await;
         let store = PgStore::connect(options).await.unwrap();
