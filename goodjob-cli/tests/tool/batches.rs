@@ -88,10 +88,10 @@ fn what_cannot_be_asked_for_is_told() {
     goodjob(["batches", "list", "--state", "rainy"]).run().with(2);
     goodjob(["batches", "retry"]).run().with(2);
     let toml = "globalid_app = \"my app\"\n[callbacks.\"MailJob\"]\nqueue = \" \"\n";
-    let told = goodjob(["config", "check"]).toml(toml).run().with(3).err;
+    let told = goodjob(["config", "check"]).toml(toml).run().with(3).out;
     assert!(told.contains("globalid_app: found \"my app\""), "{told}");
     let toml = "[callbacks.\"MailJob\"]\nqueu = \"mail\"\n";
-    let told = goodjob(["config", "check"]).toml(toml).run().with(3).err;
+    let told = goodjob(["config", "check"]).toml(toml).run().with(3).out;
     assert!(told.contains("callbacks.\"MailJob\"") && told.contains("queu"), "{told}");
     let toml = "[callbacks.\"MailJob\"]\nqueue = \"mail\"\npriority = -5\n";
     let shown = goodjob(["config", "show", "--json"]).toml(toml).run().with(0);

@@ -249,22 +249,37 @@ async fn four_workers_end_a_thousand_jobs_and_many_small_batches_and_tell_of_eac
     }
 }
 
-/// Only the finisher knows, as no row is left to tell by.
+/// Two workers: who finishes the other job may be first, and has to see what the first one knows.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_discarded_job_that_is_not_kept_is_told_of() {
     let database = crate::database().await;
     let told = Told::default();
-    let worker = worker(&database, &told, |config| {
+    let unkept = |config: &mut Config| {
         config.preserve = Preserve::Never;
         quick(config);
+    };
+    let workers = [worker(&database, &told, unkept).await, worker(&database, &told, unkept).await];
+    let adapter = workers[0].adapter();
+    let failing = (0..100).map(|_| batch(&["discard", "ok", "ok", "discard"]));
+    let failing = adapter.enqueue_batches(failing.collect::<Vec<_>>()).await.unwrap();
+    for batch in &failing {
+        told.until(batch.id, &[Discard, Finish]).await;
+        finished(workers[0].store(), batch.id).await;
+    }
+    let pool = database.pool().await;
+    eventually("no row is kept", PATIENCE, async || {
+        let rows = "SELECT count(*) FROM good_jobs";
+        let rows: i64 = sqlx::query_scalar(rows).fetch_one(&pool).await.unwrap();
+        if rows == 0 { Ok(()) } else { Err(rows) }
     })
     .await;
-    for _ in 0..10 {
-        let failing = batch(&["discard", "ok"]).enqueue(worker.adapter()).await.unwrap();
-        told.until(failing.id, &[Discard, Finish]).await;
-        finished(worker.store(), failing.id).await;
+    for batch in failing {
+        assert_eq!(told.of(batch.id), [Discard, Finish], "nothing was told later");
     }
-    worker.stop().await;
+    pool.close().await;
+    for worker in workers {
+        worker.stop().await;
+    }
 }
 
 /// A worker that does no part itself, and sweeps.

@@ -208,6 +208,16 @@ impl BatchStore for MemoryStore {
         })
     }
 
+    async fn forget_jobs(&self, jobs: &[JobId]) -> Result<(), StoreError> {
+        let mut rows = self.rows();
+        for id in jobs {
+            if rows.jobs.get(id).is_some_and(|job| job.finished_at.is_some()) {
+                rows.delete(*id);
+            }
+        }
+        Ok(())
+    }
+
     async fn retry_batch(
         &self,
         id: BatchId,
