@@ -1,5 +1,6 @@
 //! The command line, as typed.
 
+mod batches;
 #[cfg(feature = "demo")]
 mod bench;
 mod cleanup;
@@ -9,6 +10,7 @@ mod explain;
 mod jobs;
 mod setting_flags;
 
+pub(crate) use batches::{BatchListArgs, BatchesCommand};
 #[cfg(feature = "demo")]
 pub(crate) use bench::{
     BacklogArgs, BacklogKind, BenchCommand, DrainArgs, EnqueueArgs as BenchEnqueueArgs,
@@ -83,6 +85,9 @@ pub(crate) enum Command {
     /// Find jobs, and retry, discard, reschedule or delete them
     #[command(subcommand)]
     Jobs(JobsCommand),
+    /// Find batches, and retry those with discarded jobs
+    #[command(subcommand)]
+    Batches(BatchesCommand),
     /// Say why a job is not running
     #[command(after_help = explain::HELP)]
     Explain(ExplainArgs),

@@ -1,5 +1,6 @@
 //! One file per command.
 
+mod batches;
 #[cfg(feature = "demo")]
 mod bench;
 mod cleanup;
@@ -43,6 +44,7 @@ pub(crate) async fn run(command: Command, workplace: &Workplace, app: App) -> Re
         Command::Queues(QueuesCommand::Explain(args)) => queues::explain(&args, workplace).await,
         Command::Cron(command) => cron::cron(command, workplace, entries).await,
         Command::Jobs(command) => jobs::jobs(command, workplace).await,
+        Command::Batches(command) => batches::batches(command, workplace).await,
         Command::CleanupPreservedJobs(args) => cleanup::cleanup(&args, workplace).await,
         Command::Status(args) => status::status(&args, workplace).await,
         Command::Exec(args) => exec::exec(&args, workplace, handlers).await,

@@ -1,5 +1,6 @@
 //! What was typed, merged, decoded and validated once. Past this point nothing is a sentinel.
 
+mod callbacks;
 mod cron;
 mod database;
 mod decode;
@@ -22,7 +23,9 @@ use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
 use std::time::Duration;
 
-use goodjob_core::{Cleanup, Config, Cron, CronEntry, Pools, Preserve, Shutdown, Unhandled, Zone};
+use goodjob_core::{
+    Callbacks, Cleanup, Config, Cron, CronEntry, Pools, Preserve, Shutdown, Unhandled, Zone,
+};
 use goodjob_postgres::{PgOptions, TableNames};
 
 use crate::environment::Environment;
@@ -59,6 +62,8 @@ pub(crate) struct Settings {
     pub(crate) graceful_restart: Option<Duration>,
     pub(crate) cancel_grace: Duration,
     pub(crate) log_format: LogFormat,
+    /// How the callbacks of batches are made.
+    pub(crate) callbacks: Callbacks,
     /// By class.
     pub(crate) jobs: BTreeMap<String, JobSettings>,
     /// The file that they came from.

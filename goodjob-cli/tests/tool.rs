@@ -1,6 +1,8 @@
 //! The tool as people and supervisors meet it: the real binary, its output and its exit codes.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails by panicking")]
 
+#[path = "tool/batches.rs"]
+mod batches;
 #[path = "tool/bench.rs"]
 mod bench;
 #[path = "tool/cleanup.rs"]

@@ -3,6 +3,8 @@
 
 #[path = "engine/ahead.rs"]
 mod ahead;
+#[path = "engine/batches.rs"]
+mod batches;
 #[path = "engine/cron.rs"]
 mod cron;
 #[path = "engine/heart.rs"]

@@ -100,6 +100,10 @@ impl BatchStore for PgStore {
         unbroken(async move { continuation::go_on(&store, &ended, &callbacks).await }).await
     }
 
+    async fn forget_jobs(&self, jobs: &[JobId]) -> Result<(), StoreError> {
+        self.delete_finished(jobs).await.map(drop)
+    }
+
     async fn retry_batch(
         &self,
         id: BatchId,

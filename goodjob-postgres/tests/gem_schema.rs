@@ -5,6 +5,8 @@
 
 use goodjob_testkit::{Database, Schema};
 
+#[path = "postgres/batch_cases.rs"]
+mod batch_cases;
 #[path = "postgres/batches.rs"]
 mod batches;
 #[path = "actions/bulk.rs"]

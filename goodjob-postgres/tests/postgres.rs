@@ -4,6 +4,8 @@
 
 use goodjob_testkit::{Database, Schema};
 
+#[path = "postgres/batch_cases.rs"]
+mod batch_cases;
 #[path = "postgres/batches.rs"]
 mod batches;
 #[path = "postgres/conformance.rs"]

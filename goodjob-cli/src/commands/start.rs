@@ -1,6 +1,6 @@
 //! `goodjob start`: runs jobs until a signal, an idle timeout, or with `--once` until none is due.
 
-use goodjob_core::{Capsule, Config, CronEntry, Drained, Handlers};
+use goodjob_core::{Backend, Callbacks, Capsule, Config, CronEntry, Drained, Handlers};
 use goodjob_postgres::{LockStrategy, PgOptions, PgStore};
 use tracing::{info, warn};
 
@@ -27,7 +27,7 @@ pub(super) async fn start(
     // A worker that ends when nothing is due waits for no tick.
     config.cron.entries = if settings.enable_cron && !args.once { entries } else { Vec::new() };
     let capsule = tokio::select! {
-        capsule = connect(database, &config, &handlers) => capsule?,
+        capsule = connect(database, &config, &settings.callbacks, &handlers) => capsule?,
         signal = signals.next() => return interrupted_early(signal),
     };
     announce(&capsule, &config, &settings, database, &handlers);
@@ -49,10 +49,12 @@ fn both<A, B>(one: Result<A, Problems>, other: Result<B, Problems>) -> Result<(A
 async fn connect(
     database: &PgOptions,
     config: &Config,
+    callbacks: &Callbacks,
     handlers: &Handlers,
 ) -> Result<Capsule, CliError> {
     let store = PgStore::connect(database.clone()).await?;
-    Ok(Capsule::start(config.clone(), handlers.clone(), store).await?)
+    let backend = Backend::from(store).with_callbacks(callbacks.clone());
+    Ok(Capsule::start(config.clone(), handlers.clone(), backend).await?)
 }
 
 /// Nothing was claimed yet, so there is nothing to wait for.

@@ -5,8 +5,8 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use goodjob_core::{
-    DEFAULT_CLEANUP_INTERVAL, DEFAULT_CLEANUP_INTERVAL_JOBS, Pools, Preserve, Shutdown, Unhandled,
-    Zone,
+    Callbacks, DEFAULT_CLEANUP_INTERVAL, DEFAULT_CLEANUP_INTERVAL_JOBS, Pools, Preserve, Shutdown,
+    Unhandled, Zone,
 };
 use goodjob_postgres::{DequeueOrder, HashFunction, LockStrategy, TableNames};
 
@@ -120,6 +120,12 @@ pub(super) fn preserve(text: &str) -> Decoded<Preserve> {
         (_, Ok(false)) => Ok(Preserve::Never),
         _ => Err(Unfit::Expected("true, false or on_unhandled_error")),
     }
+}
+
+/// How references to batches name the application.
+pub(super) fn globalid_app(text: &str) -> Decoded<Callbacks> {
+    let expected = "a name such as \"my-app\": letters, digits, - and _";
+    Callbacks::new().globalid_app(text).map_err(|_| Unfit::Expected(expected))
 }
 
 pub(super) fn retention(text: &str) -> Decoded<Duration> {

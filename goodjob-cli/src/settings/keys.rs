@@ -280,6 +280,15 @@ pub(crate) const KEYS: &[Key] = &[
         meaning: "Seconds before the start in which missed ticks are made up for; -1 or 0 is none",
     },
     Key {
+        name: "globalid_app",
+        flag: Flag::None,
+        variables: &["GOOD_JOB_GLOBALID_APP"],
+        default: Some("goodjob"),
+        value: "NAME",
+        meaning: "How the callbacks of batches name the application to Ruby: my-app for a Rails \
+                  application MyApp",
+    },
+    Key {
         name: "cancel_grace",
         flag: Flag::None,
         variables: &["GOOD_JOB_CANCEL_GRACE"],

@@ -15,6 +15,9 @@ use crate::environment::Environment;
 /// The origin of a value that nobody wrote.
 const DEFAULT: &str = "default";
 
+/// What holds a table for each of some classes.
+const CLASSES: [&str; 2] = ["jobs", "callbacks"];
+
 /// The text of a settings file and its name.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct SettingsFile {
@@ -75,16 +78,16 @@ impl Layers {
         }
     }
 
-    /// The tables under `jobs`.
-    pub(super) fn jobs(&self) -> Result<BTreeMap<String, Value>, Problem> {
-        match self.values.get("jobs").map(|jobs| &jobs.kind) {
+    /// The tables under one of [`CLASSES`], by class.
+    pub(super) fn classes(&self, name: &str) -> Result<BTreeMap<String, Value>, Problem> {
+        match self.values.get(name).map(|classes| &classes.kind) {
             None => Ok(BTreeMap::new()),
-            Some(ValueKind::Table(jobs)) => {
-                Ok(jobs.iter().map(|(class, job)| (class.clone(), job.clone())).collect())
+            Some(ValueKind::Table(classes)) => {
+                Ok(classes.iter().map(|(class, table)| (class.clone(), table.clone())).collect())
             }
             Some(_) => Err(Problem {
-                place: self.in_file("jobs"),
-                message: "expected tables such as [jobs.\"HelloJob\"]".into(),
+                place: self.in_file(name),
+                message: format!("expected tables such as [{name}.\"HelloJob\"]"),
             }),
         }
     }
@@ -97,7 +100,7 @@ impl Layers {
 
     /// The keys of the file that are no setting.
     pub(super) fn unknown_keys(&self) -> Vec<&str> {
-        let known = |name: &str| name == "jobs" || Key::named(name).is_some();
+        let known = |name: &str| CLASSES.contains(&name) || Key::named(name).is_some();
         let mut unknown: Vec<_> =
             self.values.keys().map(String::as_str).filter(|name| !known(name)).collect();
         unknown.sort_unstable();

@@ -2,9 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use goodjob_core::{Cleanup, CronEntry, Retention, Zone};
+use goodjob_core::{Callbacks, Cleanup, CronEntry, Retention, Zone};
 use goodjob_postgres::{PgOptions, TableNames};
 
+use super::callbacks::CallbackSettings;
 use super::cron;
 use super::decode::{self, Unfit};
 use super::layers::Layers;
@@ -59,6 +60,7 @@ impl<'a> Reader<'a> {
         let cancel_grace = self.read("cancel_grace", decode::span);
         let log_format = self.read("log_format", decode::log_format);
         let jobs = self.jobs();
+        let callbacks = self.callbacks();
         Some(Settings {
             database,
             tables,
@@ -80,6 +82,7 @@ impl<'a> Reader<'a> {
             cancel_grace: cancel_grace?,
             log_format: log_format?,
             jobs,
+            callbacks: callbacks?,
             jobs_file: self.layers.path().to_owned(),
         })
     }
@@ -216,8 +219,33 @@ impl<'a> Reader<'a> {
         }
     }
 
+    /// How the callbacks of batches are made.
+    fn callbacks(&mut self) -> Option<Callbacks> {
+        let callbacks = self.read("globalid_app", decode::globalid_app);
+        let tables = match self.layers.classes("callbacks") {
+            Ok(tables) => tables,
+            Err(problem) => {
+                self.problems.push(problem);
+                return None;
+            }
+        };
+        let mut callbacks = callbacks?;
+        for (class, table) in tables {
+            let read = table.try_deserialize::<CallbackSettings>();
+            let read = read.map_err(|error| error.to_string());
+            match read.and_then(CallbackSettings::options) {
+                Ok(options) => callbacks = callbacks.class(class, options),
+                Err(message) => {
+                    let place = self.layers.in_file(&format!("callbacks.{class:?}"));
+                    self.problems.push(Problem { place, message });
+                }
+            }
+        }
+        Some(callbacks)
+    }
+
     fn jobs(&mut self) -> BTreeMap<String, JobSettings> {
-        let tables = match self.layers.jobs() {
+        let tables = match self.layers.classes("jobs") {
             Ok(tables) => tables,
             Err(problem) => {
                 self.problems.push(problem);

@@ -160,9 +160,8 @@ impl Batch {
     /// When one part cannot be stored, or the store does not take it.
     pub async fn save(self, adapter: &Adapter) -> Result<EnqueuedBatch, EnqueueError> {
         let batch = self.prepare(adapter, Stage::Saved)?;
-        let id = batch.id;
-        let jobs = super::stored::batches(adapter)?.insert_batches(&[batch]).await?;
-        Ok(EnqueuedBatch { id, jobs })
+        let mut saved = super::stored::store_new(adapter, vec![batch]).await?;
+        saved.pop().ok_or_else(|| super::stored::no_batches().into())
     }
 
     /// The batch as a store takes it to enqueue it, for a transaction of one's own.
@@ -254,7 +253,7 @@ pub struct NewBatch {
     pub(crate) stage: Stage,
     /// Its jobs, which are tied to it.
     pub jobs: Vec<NewJob>,
-    /// The callbacks that are due at once, as it is empty.
+    /// The callbacks that are due at once, as it is empty. No hook is run for them.
     pub callbacks: Vec<NewJob>,
 }
 

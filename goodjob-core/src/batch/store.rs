@@ -7,7 +7,7 @@ use super::callbacks::Callbacks;
 use super::new::NewBatch;
 use super::record::{BatchRecord, BatchSpec, BatchState};
 use crate::clock::Timestamp;
-use crate::ids::BatchId;
+use crate::ids::{BatchId, JobId};
 use crate::job::NewJob;
 use crate::store::{Inserted, StoreError};
 
@@ -59,11 +59,19 @@ pub trait BatchStore: Send + Sync {
         callbacks: &Callbacks,
     ) -> Result<Option<Vec<Inserted>>, StoreError>;
 
-    /// Has batches go on, of which jobs have ended. One without a row is passed over.
+    /// Has batches go on, of which jobs have ended; what is told of one batch is taken together, so that a
+    /// discarded job is known before the last one is seen to be over. One without a row is passed over.
     ///
     /// # Errors
     /// [`StoreError`] by what the caller can do. Some of them may have gone on.
     async fn go_on(&self, ended: &[BatchEnd], callbacks: &Callbacks) -> Result<(), StoreError>;
+
+    /// Deletes jobs that are over, with their attempts, if they are there: rows of discarded ones that were
+    /// kept until their batch knew of them.
+    ///
+    /// # Errors
+    /// [`StoreError`] by what the caller can do.
+    async fn forget_jobs(&self, jobs: &[JobId]) -> Result<(), StoreError>;
 
     /// Retries the discarded jobs of a batch that has some, and begins its state anew.
     ///

@@ -2,15 +2,17 @@
 
 use std::sync::Arc;
 
+use async_trait::async_trait;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use super::callbacks::Callbacks;
 use super::new::{Batch, EnqueuedBatch, NewBatch, check};
 use super::record::BatchRecord;
 use super::store::{BatchStore, RetriedBatch};
 use crate::adapter::{Adapter, Enqueue};
 use crate::ids::BatchId;
-use crate::job::{ArgumentsError, EnqueueError, Job, NewJob};
+use crate::job::{ArgumentsError, EnqueueError, Job, NewJob, Sink};
 use crate::store::{Inserted, StoreError};
 
 /// A batch that is stored, as it was when it was read. [`Adapter::batch`] finds one by its id, and
@@ -122,12 +124,16 @@ impl StoredBatch {
         &self,
         jobs: impl IntoIterator<Item = NewJob>,
     ) -> Result<Vec<Inserted>, EnqueueError> {
-        let jobs: Vec<NewJob> = jobs.into_iter().map(|job| job.in_batch(self.id())).collect();
+        let mut jobs: Vec<NewJob> = jobs.into_iter().map(|job| job.in_batch(self.id())).collect();
         jobs.iter().try_for_each(NewJob::check)?;
         self.save().await?;
-        let (batches, callbacks) = (batches(&self.adapter)?, self.adapter.backend().callbacks());
-        let enqueued = batches.enqueue_batch(self.id(), &jobs, callbacks).await?;
-        Ok(enqueued.ok_or_else(|| self.gone())?)
+        let (store, callbacks) = (&**batches(&self.adapter)?, self.adapter.backend().callbacks());
+        let mut sink = IntoBatch { store, id: self.id(), callbacks, stored: None };
+        match jobs.is_empty() {
+            true => sink.store(&[]).await?,
+            false => self.adapter.store_in(&mut jobs, &mut sink).await?,
+        }
+        Ok(sink.stored.ok_or_else(|| self.gone())?)
     }
 
     /// Runs its discarded jobs again, and begins its state anew.
@@ -177,11 +183,73 @@ impl Adapter {
     ) -> Result<Vec<EnqueuedBatch>, EnqueueError> {
         let new = batches.into_iter().map(|batch| batch.into_new(self));
         let new: Vec<NewBatch> = new.collect::<Result<_, _>>()?;
-        if new.is_empty() {
-            return Ok(Vec::new());
+        store_new(self, new).await
+    }
+}
+
+/// Stores batches with the hooks of the adapter around their jobs.
+pub(super) async fn store_new(
+    adapter: &Adapter,
+    new: Vec<NewBatch>,
+) -> Result<Vec<EnqueuedBatch>, EnqueueError> {
+    if new.is_empty() {
+        return Ok(Vec::new());
+    }
+    let mut jobs = NewBatch::jobs_of(&new);
+    let mut sink = IntoBatches { store: &**batches(adapter)?, batches: new, stored: Vec::new() };
+    match jobs.is_empty() {
+        true => sink.store(&[]).await?,
+        false => adapter.store_in(&mut jobs, &mut sink).await?,
+    }
+    Ok(EnqueuedBatch::of(&sink.batches, sink.stored))
+}
+
+/// Where the jobs of new batches are stored, with the batches.
+struct IntoBatches<'a> {
+    store: &'a dyn BatchStore,
+    batches: Vec<NewBatch>,
+    stored: Vec<Inserted>,
+}
+
+#[async_trait]
+impl Sink for IntoBatches<'_> {
+    async fn store(&mut self, jobs: &[NewJob]) -> Result<(), EnqueueError> {
+        NewBatch::give_jobs(&mut self.batches, jobs);
+        self.stored = self.store.insert_batches(&self.batches).await?;
+        Ok(())
+    }
+}
+
+/// Where further jobs of a batch are stored, when it is enqueued again.
+struct IntoBatch<'a> {
+    store: &'a dyn BatchStore,
+    id: BatchId,
+    callbacks: &'a Callbacks,
+    /// `None` when the batch is gone.
+    stored: Option<Vec<Inserted>>,
+}
+
+#[async_trait]
+impl Sink for IntoBatch<'_> {
+    async fn store(&mut self, jobs: &[NewJob]) -> Result<(), EnqueueError> {
+        self.stored = self.store.enqueue_batch(self.id, jobs, self.callbacks).await?;
+        Ok(())
+    }
+}
+
+impl NewBatch {
+    /// The jobs of all batches, in order, for hooks to be run around their storing.
+    #[must_use]
+    pub fn jobs_of(batches: &[Self]) -> Vec<NewJob> {
+        batches.iter().flat_map(|batch| batch.jobs.iter().cloned()).collect()
+    }
+
+    /// Gives each batch its jobs back, which hooks may have changed.
+    pub fn give_jobs(batches: &mut [Self], jobs: &[NewJob]) {
+        let mut jobs = jobs.iter();
+        for batch in batches {
+            batch.jobs = jobs.by_ref().take(batch.jobs.len()).cloned().collect();
         }
-        let answers = self::batches(self)?.insert_batches(&new).await?;
-        Ok(EnqueuedBatch::of(&new, answers))
     }
 }
 

@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 use super::pause::Pause;
 use crate::batch::{BatchEnd, BatchStore, Callbacks};
 use crate::clock::Timestamp;
-use crate::ids::{BatchId, ExecutionId};
+use crate::ids::{BatchId, ExecutionId, JobId};
 use crate::job::{NewJob, Ties};
 use crate::store::{
     Claims, Cleaned, Fate, Inserted, LockState, ProcessRecord, Retention, Settled, Settlement,
@@ -34,9 +34,17 @@ const LOOK: usize = 500;
 const BETWEEN_LOOKS: Duration = Duration::from_secs(1);
 
 enum News {
-    Ended(BatchEnd),
+    /// What was written at once is told at once: by the end of one job the batch of another may be over.
+    Ended(Vec<End>),
     /// Somebody wants to know when all that was told before is done.
     Flush(oneshot::Sender<()>),
+}
+
+/// A job with a batch that has ended an attempt.
+struct End {
+    batch: BatchEnd,
+    /// The job, if it is over and its row was only kept for its batch.
+    to_forget: Option<JobId>,
 }
 
 /// A store that sees which jobs with a batch have ended. For all others it is the store behind it, at the
@@ -53,11 +61,31 @@ impl Following {
         self.under_way.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// The outcomes with the rows kept of jobs that are discarded and have a batch: until that knows of it,
+    /// whoever finishes another job of it can tell by the row, also if this process dies. `None` when there
+    /// is no such one.
+    fn kept_for_batches(&self, ended: &[(Token, Settlement)]) -> Option<Vec<(Token, Settlement)>> {
+        let under_way = self.under_way();
+        let is_kept = |(token, settlement): &(Token, Settlement)| {
+            let ties = under_way.get(&token.execution);
+            is_unkept_discard(settlement) && ties.is_some_and(|ties| ties.batch.is_some())
+        };
+        if under_way.is_empty() || !ended.iter().any(is_kept) {
+            return None;
+        }
+        let kept = ended.iter().map(|end| match (is_kept(end), end.clone()) {
+            (true, (token, settlement)) => (token, Settlement { keep: true, ..settlement }),
+            (false, end) => end,
+        });
+        Some(kept.collect())
+    }
+
     fn tell(&self, ended: &[(Token, Settlement)], settled: &[Settled]) {
         let mut under_way = self.under_way();
         if under_way.is_empty() {
             return;
         }
+        let mut told = Vec::new();
         for ((token, settlement), settled) in ended.iter().zip(settled) {
             if *settled == Settled::Blocked {
                 continue;
@@ -66,15 +94,25 @@ impl Following {
             // A fenced attempt has a successor, which tells.
             if *settled == Settled::Written {
                 let discarded = matches!(settlement.job, Fate::Discard { .. });
+                // A row of cron is kept in any case.
+                let forgotten = is_unkept_discard(settlement) && ties.tick.is_none();
                 let ends = [(ties.batch, false), (ties.batch_callback, true)];
-                for (batch, was_callback) in ends {
-                    let end = batch.map(|batch| BatchEnd { batch, was_callback, discarded });
-                    // The other side ends after this store is gone.
-                    let _ = end.map(|end| self.news.send(News::Ended(end)));
-                }
+                told.extend(ends.into_iter().filter_map(|(batch, was_callback)| {
+                    let batch = BatchEnd { batch: batch?, was_callback, discarded };
+                    let to_forget = (forgotten && !was_callback).then_some(token.job);
+                    Some(End { batch, to_forget })
+                }));
             }
         }
+        if !told.is_empty() {
+            // The other side ends after this store is gone.
+            let _ = self.news.send(News::Ended(told));
+        }
     }
+}
+
+fn is_unkept_discard(settlement: &Settlement) -> bool {
+    settlement.deletes() && matches!(settlement.job, Fate::Discard { .. })
 }
 
 #[async_trait]
@@ -95,7 +133,8 @@ impl Store for Following {
     }
 
     async fn settle(&self, ended: &[(Token, Settlement)]) -> Result<Vec<Settled>, StoreError> {
-        let settled = self.store.settle(ended).await?;
+        let kept = self.kept_for_batches(ended);
+        let settled = self.store.settle(kept.as_deref().unwrap_or(ended)).await?;
         self.tell(ended, &settled);
         Ok(settled)
     }
@@ -209,17 +248,25 @@ impl Teller {
     }
 
     async fn tell(&mut self, news: impl Iterator<Item = News>) {
-        let (mut ended, mut flushes) = (Vec::new(), Vec::new());
+        let (mut ended, mut to_forget, mut flushes) = (Vec::new(), Vec::new(), Vec::new());
         for news in news {
             match news {
-                News::Ended(end) => ended.push(end),
+                News::Ended(ends) => {
+                    to_forget.extend(ends.iter().filter_map(|end| end.to_forget));
+                    ended.extend(ends.into_iter().map(|end| end.batch));
+                }
                 News::Flush(answer) => flushes.push(answer),
             }
         }
         ended.sort_unstable_by_key(|end| (end.batch, end.was_callback, end.discarded));
         ended.dedup();
-        if !ended.is_empty() {
-            self.go_on(&ended).await;
+        // A row that still has to tell its batch stays.
+        let gone_on = ended.is_empty() || self.go_on(&ended).await;
+        if gone_on
+            && !to_forget.is_empty()
+            && let Err(error) = self.batches.forget_jobs(&to_forget).await
+        {
+            tracing::warn!(%error, jobs = to_forget.len(), "rows that are not wanted are left to the clean-up");
         }
         for answer in flushes {
             // Who has stopped waiting needs no answer.
@@ -227,12 +274,13 @@ impl Teller {
         }
     }
 
-    /// Tries until it is done, or the shutdown waits no longer. What the store refuses is tried alone.
-    async fn go_on(&mut self, ended: &[BatchEnd]) {
+    /// Tries until it is done, or the shutdown waits no longer. What the store refuses is tried alone. False
+    /// when a batch could not go on.
+    async fn go_on(&mut self, ended: &[BatchEnd]) -> bool {
         let mut pause = Pause::starting_at(FIRST_PAUSE);
         loop {
             match self.batches.go_on(ended, &self.callbacks).await {
-                Ok(()) => return,
+                Ok(()) => return true,
                 Err(error) if may_pass(&error) => {
                     tracing::warn!(%error, batches = ended.len(), "batches cannot go on yet");
                     if !self.wait(&mut pause).await {
@@ -240,19 +288,20 @@ impl Teller {
                             batches = ended.len(),
                             "batches could not go on; a sweep will find them"
                         );
-                        return;
+                        return false;
                     }
                 }
                 Err(error) => match ended {
                     [only] => {
                         tracing::error!(%error, batch = %only.batch, "a batch cannot go on");
-                        return;
+                        return false;
                     }
                     many => {
+                        let mut all = true;
                         for one in many.chunks(1) {
-                            Box::pin(self.go_on(one)).await;
+                            all &= Box::pin(self.go_on(one)).await;
                         }
-                        return;
+                        return all;
                     }
                 },
             }

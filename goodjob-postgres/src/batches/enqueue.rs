@@ -1,6 +1,9 @@
 //! Storing new batches, on a connection of the store's or of the caller's.
 
-use goodjob_core::{Adapter, Batch, EnqueueError, EnqueuedBatch, NewBatch, NewJob, StoreError};
+use async_trait::async_trait;
+use goodjob_core::{
+    Adapter, Batch, EnqueueError, EnqueuedBatch, Inserted, NewBatch, NewJob, Sink, StoreError,
+};
 use serde_json::{Value, json};
 use sqlx::PgConnection;
 
@@ -44,14 +47,34 @@ impl EnqueueBatchIn for Batch {
     ) -> Result<EnqueuedBatch, EnqueueError> {
         let dialect = enqueue::dialect_of(&**adapter.backend().store());
         let batch = self.into_new(adapter)?;
-        insert_rows(connection, &dialect, std::slice::from_ref(&batch)).await?;
-        let jobs = [batch.jobs.as_slice(), batch.callbacks.as_slice()].concat();
-        let mut answers = match jobs.is_empty() {
-            true => Vec::new(),
-            false => enqueue::insert(connection, &dialect, &jobs).await?,
-        };
-        answers.truncate(batch.jobs.len());
-        Ok(EnqueuedBatch { id: batch.id, jobs: answers })
+        let mut jobs = batch.jobs.clone();
+        let mut sink = OnConnection { connection, dialect, batch, stored: Vec::new() };
+        match jobs.is_empty() {
+            true => sink.store(&[]).await?,
+            false => adapter.store_in(&mut jobs, &mut sink).await?,
+        }
+        Ok(EnqueuedBatch { id: sink.batch.id, jobs: sink.stored })
+    }
+}
+
+/// Where a batch goes when all hooks have had their say about its jobs.
+struct OnConnection<'a> {
+    connection: &'a mut PgConnection,
+    dialect: Dialect,
+    batch: NewBatch,
+    stored: Vec<Inserted>,
+}
+
+#[async_trait]
+impl Sink for OnConnection<'_> {
+    async fn store(&mut self, jobs: &[NewJob]) -> Result<(), EnqueueError> {
+        insert_rows(self.connection, &self.dialect, std::slice::from_ref(&self.batch)).await?;
+        let all = [jobs, self.batch.callbacks.as_slice()].concat();
+        if !all.is_empty() {
+            self.stored = enqueue::insert(&mut *self.connection, &self.dialect, &all).await?;
+            self.stored.truncate(jobs.len());
+        }
+        Ok(())
     }
 }
 
@@ -68,9 +91,8 @@ pub(super) async fn insert_rows(
 
 /// The jobs of batches, and the callbacks that are due at once.
 pub(super) fn jobs_of(batches: &[NewBatch]) -> (Vec<NewJob>, Vec<NewJob>) {
-    let jobs = batches.iter().flat_map(|batch| batch.jobs.iter().cloned());
     let calls = batches.iter().flat_map(|batch| batch.callbacks.iter().cloned());
-    (jobs.collect(), calls.collect())
+    (NewBatch::jobs_of(batches), calls.collect())
 }
 
 /// A batch as `batches_insert.sql` reads it: the columns by name, and how it stands.

@@ -5,7 +5,7 @@ use goodjob_postgres::jobs::{Action, Tally};
 use indicatif::HumanCount;
 
 /// `1 job`, `1,204 jobs`.
-pub(super) fn jobs(count: u64, kind: &str) -> String {
+pub(in crate::commands) fn jobs(count: u64, kind: &str) -> String {
     let noun = if count == 1 { "job" } else { "jobs" };
     let number = if count == 0 { "no".to_owned() } else { HumanCount(count).to_string() };
     [number.as_str(), kind, noun]
@@ -92,7 +92,7 @@ pub(in crate::commands) fn harmless(text: &str) -> String {
 }
 
 /// The first line, cut to so many characters.
-pub(super) fn short(text: &str, most: usize) -> String {
+pub(in crate::commands) fn short(text: &str, most: usize) -> String {
     let mut lines = text.lines();
     let line = harmless(lines.next().unwrap_or_default());
     let cut = line.chars().count() > most || lines.next().is_some();

@@ -199,9 +199,23 @@ impl BatchStore for MemoryStore {
 
     async fn go_on(&self, ended: &[BatchEnd], callbacks: &Callbacks) -> Result<(), StoreError> {
         let mut rows = self.rows();
-        ended.iter().try_for_each(|end| {
-            self.go_on_with(&mut rows, end.batch, end.discarded && !end.was_callback, callbacks)
+        let tells = |end: &&BatchEnd| end.discarded && !end.was_callback;
+        // What was discarded first: by the end of another job the batch may be over.
+        let told = ended.iter().filter(tells).map(|end| (end.batch, true));
+        let others = ended.iter().filter(|end| !tells(end)).map(|end| (end.batch, false));
+        told.chain(others).try_for_each(|(batch, discarded)| {
+            self.go_on_with(&mut rows, batch, discarded, callbacks)
         })
+    }
+
+    async fn forget_jobs(&self, jobs: &[JobId]) -> Result<(), StoreError> {
+        let mut rows = self.rows();
+        for id in jobs {
+            if rows.jobs.get(id).is_some_and(|job| job.finished_at.is_some()) {
+                rows.delete(*id);
+            }
+        }
+        Ok(())
     }
 
     async fn retry_batch(
