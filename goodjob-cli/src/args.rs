@@ -8,6 +8,7 @@ mod cron;
 mod enqueue;
 mod explain;
 mod jobs;
+mod pauses;
 mod setting_flags;
 
 pub(crate) use batches::{BatchListArgs, BatchesCommand};
@@ -21,6 +22,7 @@ pub(crate) use cron::CronCommand;
 pub(crate) use enqueue::{ArgumentsJson, EnqueueArgs};
 pub(crate) use explain::{ExplainArgs, QueuesCommand, QueuesExplainArgs};
 pub(crate) use jobs::{Choice, JobsCommand, ListArgs};
+pub(crate) use pauses::PauseArgs;
 pub(crate) use setting_flags::{GlobalSettings, WorkerSettings};
 
 use std::path::PathBuf;
@@ -100,6 +102,15 @@ pub(crate) enum Command {
     /// Show queues, processes and jobs that nobody takes
     #[command(after_help = "Example, for a container's health check: goodjob status --check")]
     Status(StatusArgs),
+    /// Keep workers from taking jobs of a queue, a class or a label
+    #[command(after_help = pauses::PAUSE_HELP)]
+    Pause(PauseArgs),
+    /// Let workers take them again
+    #[command(after_help = pauses::UNPAUSE_HELP)]
+    Unpause(PauseArgs),
+    /// Show what is paused
+    #[command(after_help = "Example: goodjob pauses --json")]
+    Pauses,
     /// Delete finished jobs that are old enough
     #[command(visible_alias = "cleanup_preserved_jobs", after_help = cleanup::HELP)]
     CleanupPreservedJobs(CleanupArgs),

@@ -15,6 +15,7 @@ mod exec;
 mod explain;
 mod jobs;
 mod migrate;
+mod pauses;
 #[cfg(feature = "demo")]
 mod place;
 mod queues;
@@ -45,6 +46,9 @@ pub(crate) async fn run(command: Command, workplace: &Workplace, app: App) -> Re
         Command::Cron(command) => cron::cron(command, workplace, entries).await,
         Command::Jobs(command) => jobs::jobs(command, workplace).await,
         Command::Batches(command) => batches::batches(command, workplace).await,
+        Command::Pause(args) => pauses::pause(&args, workplace).await,
+        Command::Unpause(args) => pauses::unpause(&args, workplace).await,
+        Command::Pauses => pauses::list(workplace).await,
         Command::CleanupPreservedJobs(args) => cleanup::cleanup(&args, workplace).await,
         Command::Status(args) => status::status(&args, workplace).await,
         Command::Exec(args) => exec::exec(&args, workplace, handlers).await,

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `settings.rs` | a `[jobs."ClassName"]` table, as written |
 //! | `build.rs` | the table is checked and becomes a [`Handler`](goodjob_core::Handler) |
+//! | `limits.rs` | how many of its jobs wait and run, by keys made of their arguments |
 //! | `input.rs` | the job becomes the JSON object that every handler is given |
 //! | `command.rs` | a process is started, fed, listened to and judged by its exit code |
 //! | `webhook.rs` | a request is signed, sent and judged by its status |
@@ -17,6 +18,7 @@ mod build;
 mod command;
 mod cutoff;
 mod input;
+mod limits;
 mod problem;
 mod settings;
 mod webhook;

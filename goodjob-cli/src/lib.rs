@@ -115,6 +115,8 @@ mod documents {
     mod jobs {}
     #[doc = include_str!("../../docs/queues.md")]
     mod queues {}
+    #[doc = include_str!("../../docs/limits.md")]
+    mod limits {}
     #[doc = include_str!("../../docs/promises.md")]
     mod promises {}
     #[doc = include_str!("../../docs/beside-ruby.md")]

@@ -17,6 +17,8 @@ mod database;
 mod explain;
 #[path = "tool/jobs.rs"]
 mod jobs;
+#[path = "tool/pauses.rs"]
+mod pauses;
 #[path = "tool/settings.rs"]
 mod settings;
 #[path = "tool/usage.rs"]

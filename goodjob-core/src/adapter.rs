@@ -83,7 +83,8 @@ impl Adapter {
         Enqueue { adapter: self, job: NewJob::new(&job) }
     }
 
-    /// Enqueues many jobs at once, all or none, and says of each what became of it, in the same order.
+    /// Enqueues many jobs at once, all or none, and says of each what became of it, in the same order. One
+    /// that its limits stop is left out, and is no error.
     ///
     /// # Errors
     /// When one of them cannot be stored, or the store does not take them.
@@ -234,11 +235,12 @@ impl<'a> IntoFuture for Enqueue<'a> {
         Box::pin(async move {
             let adapter = self.adapter;
             let mut job = self.into_job()?;
-            let jobs = std::slice::from_mut(&mut job);
-            adapter
-                .store_in(jobs, &mut IntoStore { store: adapter.store(), stored: Vec::new() })
-                .await?;
-            Ok(job.id)
+            let mut sink = IntoStore { store: adapter.store(), stored: Vec::new() };
+            adapter.store_in(std::slice::from_mut(&mut job), &mut sink).await?;
+            match sink.stored.pop() {
+                Some(Inserted::Stopped { by, .. }) => Err(EnqueueError::LimitExceeded(by)),
+                _ => Ok(job.id),
+            }
         })
     }
 }

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use crate::batch::{BatchStore, Callbacks};
 use crate::cron::CronStore;
+use crate::limits::LimitStore;
 use crate::notes::Notes;
 use crate::notifier::Notifier;
 use crate::store::{MemoryStore, Store};
@@ -34,6 +35,7 @@ pub struct Backend {
     cron: Option<Arc<dyn CronStore>>,
     notes: Option<Arc<dyn Notes>>,
     troubles: Troubles,
+    limits: Option<Arc<dyn LimitStore>>,
 }
 
 impl Backend {
@@ -46,6 +48,7 @@ impl Backend {
             batches: None,
             callbacks: Callbacks::default(),
             cron: None,
+            limits: None,
             notes: None,
             troubles: Troubles::default(),
         }
@@ -80,7 +83,7 @@ impl Backend {
 
     /// One that has no jobs and takes none.
     pub(crate) fn none() -> Self {
-        Self::new(Arc::new(Nothing), Arc::new(Nothing))
+        Self::new(Arc::new(Nothing), Arc::new(Nothing)).with_limits(Arc::new(Nothing))
     }
 
     /// Adds what keeps notes.
@@ -115,6 +118,19 @@ impl Backend {
         &self.store
     }
 
+    /// The same backend, which keeps limits by this. Without it no limited job begins.
+    #[must_use]
+    pub fn with_limits(mut self, limits: Arc<dyn LimitStore>) -> Self {
+        self.limits = Some(limits);
+        self
+    }
+
+    /// What keeps limits, if anything does.
+    #[must_use]
+    pub fn limits(&self) -> Option<&Arc<dyn LimitStore>> {
+        self.limits.as_ref()
+    }
+
     /// What brings notices.
     #[must_use]
     pub fn notifier(&self) -> &Arc<dyn Notifier> {
@@ -145,6 +161,7 @@ impl From<Arc<MemoryStore>> for Backend {
         Self::new(memory.clone(), memory.clone())
             .with_batches(memory.clone())
             .with_cron(memory.clone())
+            .with_limits(memory.clone())
             .with_notes(memory)
     }
 }

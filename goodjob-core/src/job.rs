@@ -5,6 +5,7 @@ mod completion;
 mod context;
 mod error;
 mod hooks;
+mod limits;
 mod options;
 mod payload;
 mod policy;
@@ -23,6 +24,7 @@ pub use error::{
     Verdict,
 };
 pub use hooks::{Body, EnqueueHook, EnqueueHooks, PerformHook, PerformHooks, Sink, Stop, Storing};
+pub use limits::{Bound, Count, Exceeded, Limits, LimitsError, Rule, Scope, Throttle};
 pub use options::{Due, EnqueueError, NewJob, Options};
 pub use payload::Payload;
 pub use policy::{Backoff, Decision, Defaults, Policy, Retry, Unhandled};
@@ -73,6 +75,13 @@ pub trait Job: Serialize + DeserializeOwned + Send + 'static {
     #[must_use]
     fn on_enqueue() -> EnqueueHooks {
         EnqueueHooks::new()
+    }
+
+    /// How many jobs like this one may wait, run at once, or start in a while. By default nothing is
+    /// limited. Asked when the job is enqueued, and again each time before it begins.
+    #[must_use]
+    fn limits(&self) -> Limits {
+        Limits::new()
     }
 }
 

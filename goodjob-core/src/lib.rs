@@ -19,8 +19,8 @@
 //!
 //! Beside it stand `queue.rs` (which queues a pool takes), `capsule/timetable.rs` (future jobs),
 //! `capsule/heart.rs` (the heartbeat), `capsule/janitor.rs` (old jobs are deleted), `cron.rs` (jobs at times),
-//! `batch.rs` with `capsule/continuer.rs` (batches), `bulk.rs` (many jobs at once) and `store/memory.rs` (a
-//! store to test with and to read).
+//! `batch.rs` with `capsule/continuer.rs` (batches), `bulk.rs` (many jobs at once), `limits.rs` (how many jobs
+//! may wait and run) and `store/memory.rs` (a store to test with and to read).
 //! This crate knows no SQL and no HTTP; a backend implements [`Store`] and [`Notifier`].
 
 mod adapter;
@@ -34,6 +34,7 @@ mod cron;
 mod host;
 mod ids;
 mod job;
+mod limits;
 mod notes;
 mod notifier;
 mod queue;
@@ -61,12 +62,14 @@ pub use cron::{
 pub use host::HostIdentity;
 pub use ids::{BatchId, ExecutionId, JobId, ProcessId};
 pub use job::{
-    Arguments, ArgumentsError, Backoff, BareContext, Body, BoxError, Context, Decision, Defaults,
-    Due, EnqueueError, EnqueueHook, EnqueueHooks, ErrorNote, Handler, Handlers, Interrupted, Job,
-    JobError, JobResult, NewJob, NotCommitted, Options, Panicked, Payload, Perform, PerformHook,
-    PerformHooks, Policy, Preserve, Registry, Retry, Run, Running, Sink, Stop, Storing, Tick, Ties,
-    TimedOut, Trace, TraceHook, TraceIds, TraceParent, TraceParentError, Unhandled, Verdict, ruby,
+    Arguments, ArgumentsError, Backoff, BareContext, Body, Bound, BoxError, Context, Count,
+    Decision, Defaults, Due, EnqueueError, EnqueueHook, EnqueueHooks, ErrorNote, Exceeded, Handler,
+    Handlers, Interrupted, Job, JobError, JobResult, Limits, LimitsError, NewJob, NotCommitted,
+    Options, Panicked, Payload, Perform, PerformHook, PerformHooks, Policy, Preserve, Registry,
+    Retry, Rule, Run, Running, Scope, Sink, Stop, Storing, Throttle, Tick, Ties, TimedOut, Trace,
+    TraceHook, TraceIds, TraceParent, TraceParentError, Unhandled, Verdict, ruby,
 };
+pub use limits::{Admission, LimitExceeded, LimitStore, Question, Tally, waits_for_room};
 pub use notes::{JobNotes, Note, Notes, Progress};
 pub use notifier::{CHANNEL, Notice, NoticeError, Notifier, Signal};
 pub use queue::{Pool, Pools, QueueSelector, QueueStringError};

@@ -22,7 +22,7 @@ use tokio::sync::watch;
 
 use crate::clock::Timestamp;
 use crate::ids::JobId;
-use crate::job::{BoxError, NewJob};
+use crate::job::{BoxError, Exceeded, NewJob};
 use crate::queue::QueueSelector;
 
 /// Keeps jobs, and locks those that are being done.
@@ -46,7 +46,8 @@ use crate::queue::QueueSelector;
 pub trait Store: Any + Send + Sync {
     /// Stores jobs, all or none, and tells workers. A job whose id or whose tick of cron is stored already
     /// is left alone, so that a call may be repeated after [`StoreError::Unknown`], and so that many
-    /// processes may store the same tick.
+    /// processes may store the same tick. One whose own limits are reached, with those before it in the call,
+    /// is [`Inserted::Stopped`] and keeps no other from being stored.
     ///
     /// # Errors
     /// [`StoreError`] by what the caller can do.
@@ -157,26 +158,33 @@ impl Wanted {
 }
 
 /// What became of a job that was to be stored.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Inserted {
     /// It is stored.
     New(JobId),
     /// A job with this id, or for the same tick of cron, was there before.
     AlreadyThere(JobId),
+    /// It is not stored, since one of its limits is reached.
+    Stopped {
+        /// Its id.
+        job: JobId,
+        /// Which limit.
+        by: Exceeded,
+    },
 }
 
 impl Inserted {
     /// The job that was to be stored.
     #[must_use]
-    pub fn id(self) -> JobId {
+    pub fn id(&self) -> JobId {
         match self {
-            Self::New(id) | Self::AlreadyThere(id) => id,
+            Self::New(id) | Self::AlreadyThere(id) | Self::Stopped { job: id, .. } => *id,
         }
     }
 
     /// Whether it is stored now, and was not before.
     #[must_use]
-    pub fn is_new(self) -> bool {
+    pub fn is_new(&self) -> bool {
         matches!(self, Self::New(_))
     }
 }

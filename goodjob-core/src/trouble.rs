@@ -52,6 +52,8 @@ pub enum TroubleKind {
     JobsCutOff,
     /// Workers on the same tables get in each other's way.
     FleetConflict,
+    /// What a limit allows could not be counted or given away: jobs wait a little longer.
+    LimitsUncounted,
 }
 
 impl TroubleKind {

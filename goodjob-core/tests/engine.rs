@@ -13,6 +13,8 @@ mod heart;
 mod hooks;
 #[path = "engine/janitor.rs"]
 mod janitor;
+#[path = "engine/limits.rs"]
+mod limits;
 #[path = "engine/locks.rs"]
 mod locks;
 #[path = "engine/outages.rs"]

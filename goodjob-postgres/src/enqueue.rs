@@ -2,7 +2,6 @@
 
 use std::any::Any;
 use std::collections::HashSet;
-use std::marker::PhantomData;
 
 use async_trait::async_trait;
 use goodjob_core::{
@@ -10,14 +9,14 @@ use goodjob_core::{
     Store, StoreError, Timestamp, Troubles,
 };
 use serde_json::{Value, json};
-use sqlx::PgExecutor;
+use sqlx::{PgConnection, PgExecutor, PgPool};
 use uuid::Uuid;
 
 use crate::dialect::Dialect;
 use crate::error::commit_error;
 use crate::inserts::answers;
-use crate::sql;
 use crate::store::PgStore;
+use crate::{limits, sql};
 
 /// Enqueues on a connection or in a transaction of the caller's.
 ///
@@ -38,25 +37,28 @@ use crate::store::PgStore;
 /// }
 /// ```
 pub trait EnqueueIn {
-    /// Stores the job on `executor`: a pool, a connection or a transaction.
+    /// Stores the job on `target`: a pool, a connection or a transaction.
     ///
     /// # Errors
-    /// When the job cannot be stored. The caller's transaction is then aborted by Postgres if the
-    /// statement had reached it.
-    fn enqueue_in<'c, E: PgExecutor<'c>>(
+    /// When a limit stops the job or it cannot be stored. In the second case the caller's transaction is
+    /// then aborted by Postgres if the statement had reached it.
+    fn enqueue_in<T: Target>(
         self,
-        executor: E,
+        target: T,
     ) -> impl Future<Output = Result<JobId, EnqueueError>> + Send;
 }
 
 impl EnqueueIn for Enqueue<'_> {
-    async fn enqueue_in<'c, E: PgExecutor<'c>>(self, executor: E) -> Result<JobId, EnqueueError> {
+    async fn enqueue_in<T: Target>(self, target: T) -> Result<JobId, EnqueueError> {
         let adapter = self.adapter().clone();
         let dialect = dialect_of(adapter.store());
         let mut job = self.into_job()?;
-        let mut sink = OnExecutor::new(executor, &dialect);
+        let mut sink = OnTarget::new(target, &dialect);
         adapter.store_in(std::slice::from_mut(&mut job), &mut sink).await?;
-        Ok(job.id)
+        match sink.stored.pop() {
+            Some(Inserted::Stopped { by, .. }) => Err(EnqueueError::LimitExceeded(by)),
+            _ => Ok(job.id),
+        }
     }
 }
 
@@ -74,28 +76,29 @@ impl EnqueueIn for Enqueue<'_> {
 /// }
 /// ```
 pub trait EnqueueAllIn {
-    /// Stores the jobs on `executor` in one statement, all or none. Says of each what
-    /// became of it, in the same order.
+    /// Stores the jobs on `target` in one statement, all or none; those that have limits in a few. Says of
+    /// each what became of it, in the same order. One that its limits stop is left out, and is no error.
     ///
     /// # Errors
-    /// As [`EnqueueIn::enqueue_in`].
-    fn enqueue_all_in<'c, E: PgExecutor<'c>>(
+    /// When one of them cannot be stored. The caller's transaction is then aborted by Postgres if a
+    /// statement had reached it.
+    fn enqueue_all_in<T: Target>(
         &self,
-        executor: E,
+        target: T,
         jobs: impl IntoIterator<Item = NewJob> + Send,
     ) -> impl Future<Output = Result<Vec<Inserted>, EnqueueError>> + Send;
 }
 
 impl EnqueueAllIn for Adapter {
-    fn enqueue_all_in<'c, E: PgExecutor<'c>>(
+    fn enqueue_all_in<T: Target>(
         &self,
-        executor: E,
+        target: T,
         jobs: impl IntoIterator<Item = NewJob> + Send,
     ) -> impl Future<Output = Result<Vec<Inserted>, EnqueueError>> + Send {
         let mut jobs: Vec<NewJob> = jobs.into_iter().collect();
         async move {
             let dialect = dialect_of(self.store());
-            let mut sink = OnExecutor::new(executor, &dialect);
+            let mut sink = OnTarget::new(target, &dialect);
             self.store_in(&mut jobs, &mut sink).await?;
             Ok(sink.stored)
         }
@@ -109,60 +112,92 @@ pub(crate) fn dialect_of(store: &dyn Store) -> Dialect {
 }
 
 /// Where jobs go when all hooks have had their say.
-struct OnExecutor<'d, 'c, E> {
-    executor: Option<E>,
+struct OnTarget<'d, T> {
+    target: Option<T>,
     dialect: &'d Dialect,
     stored: Vec<Inserted>,
-    connection: PhantomData<&'c ()>,
 }
 
-impl<'d, E> OnExecutor<'d, '_, E> {
-    fn new(executor: E, dialect: &'d Dialect) -> Self {
-        let (executor, stored) = (Some(executor), Vec::new());
-        Self { executor, dialect, stored, connection: PhantomData }
+impl<'d, T> OnTarget<'d, T> {
+    fn new(target: T, dialect: &'d Dialect) -> Self {
+        Self { target: Some(target), dialect, stored: Vec::new() }
     }
 }
 
 #[async_trait]
-impl<'c, E: PgExecutor<'c>> Sink for OnExecutor<'_, 'c, E> {
+impl<T: Target> Sink for OnTarget<'_, T> {
     async fn store(&mut self, jobs: &[NewJob]) -> Result<(), EnqueueError> {
-        // An executor is used up by one statement, and no hook can go on twice.
-        if let Some(executor) = self.executor.take() {
-            self.stored = insert(executor, self.dialect, jobs).await?;
+        // A target is used up by one call, and no hook can go on twice.
+        if let Some(target) = self.target.take() {
+            self.stored = target.insert(self.dialect, jobs).await?;
         }
         Ok(())
     }
 }
 
 /// Stores jobs with the hooks of their classes.
-pub(crate) async fn insert_with_hooks<'c, E: PgExecutor<'c>>(
-    executor: E,
+pub(crate) async fn insert_with_hooks<T: Target>(
+    target: T,
     dialect: &Dialect,
     jobs: &[NewJob],
 ) -> Result<Vec<Inserted>, EnqueueError> {
     if jobs.iter().all(|job| job.hooks.is_empty()) {
         jobs.iter().try_for_each(NewJob::check)?;
-        return Ok(insert(executor, dialect, jobs).await?);
+        return Ok(target.insert(dialect, jobs).await?);
     }
-    let (mut jobs, mut sink) = (jobs.to_vec(), OnExecutor::new(executor, dialect));
+    let (mut jobs, mut sink) = (jobs.to_vec(), OnTarget::new(target, dialect));
     EnqueueHooks::new().store(&mut jobs, &Troubles::default(), &mut sink).await?;
     Ok(sink.stored)
 }
 
-/// Stores many jobs on `executor` in one statement, in tables with the usual names; for others there is
-/// [`PgStore::enqueue_in`]. A job whose id is there already is left alone. Knows the hooks of classes, and
-/// none of an adapter's: for those there is [`EnqueueAllIn`].
+/// Stores many jobs on `target` in one statement, those that have limits in a few, in tables with the usual
+/// names; for others there is [`PgStore::enqueue_in`]. A job whose id is there already is left alone. Knows
+/// the hooks of classes, and none of an adapter's: for those there is [`EnqueueAllIn`].
 ///
 /// # Errors
 /// When a job cannot be stored; then none is.
-pub async fn enqueue_in<'c, E: PgExecutor<'c>>(
-    executor: E,
+pub async fn enqueue_in<T: Target>(
+    target: T,
     jobs: &[NewJob],
 ) -> Result<Vec<Inserted>, EnqueueError> {
-    insert_with_hooks(executor, &Dialect::default(), jobs).await
+    insert_with_hooks(target, &Dialect::default(), jobs).await
 }
 
-pub(crate) async fn insert<'c, E: PgExecutor<'c>>(
+/// Where jobs may be stored: a `&PgPool`, or a `&mut PgConnection`, such as `&mut *tx`. Jobs with limits need
+/// more than one statement, which an executor of sqlx is not for.
+#[expect(private_bounds, reason = "nobody else implements it")]
+pub trait Target: Insert {}
+
+impl Target for &PgPool {}
+impl Target for &mut PgConnection {}
+
+pub(crate) trait Insert: Send {
+    /// Stores jobs that their limits do not stop.
+    fn insert(
+        self,
+        dialect: &Dialect,
+        jobs: &[NewJob],
+    ) -> impl Future<Output = Result<Vec<Inserted>, StoreError>> + Send;
+}
+
+impl Insert for &PgPool {
+    async fn insert(self, dialect: &Dialect, jobs: &[NewJob]) -> Result<Vec<Inserted>, StoreError> {
+        let mut connection = self.acquire().await.map_err(commit_error)?;
+        (&mut *connection).insert(dialect, jobs).await
+    }
+}
+
+impl Insert for &mut PgConnection {
+    async fn insert(self, dialect: &Dialect, jobs: &[NewJob]) -> Result<Vec<Inserted>, StoreError> {
+        match jobs.iter().any(|job| job.limits.concern_enqueueing()) {
+            true => limits::insert_on(self, dialect, jobs).await,
+            false => store(self, dialect, jobs).await,
+        }
+    }
+}
+
+/// Stores jobs whatever their limits, in one statement.
+pub(crate) async fn store<'c, E: PgExecutor<'c>>(
     executor: E,
     dialect: &Dialect,
     jobs: &[NewJob],

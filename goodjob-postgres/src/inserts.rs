@@ -12,7 +12,7 @@ use crate::dialect::Dialect;
 use crate::error::commit_error;
 use crate::herald::Herald;
 use crate::rows::Moment;
-use crate::sql;
+use crate::{limits, sql};
 
 /// Jobs that one statement stores. More would not be faster, and the server keeps all parameters of a
 /// statement in memory, several times over.
@@ -27,7 +27,9 @@ pub(crate) async fn insert(
 ) -> Result<Vec<Inserted>, StoreError> {
     match jobs {
         [] => Ok(Vec::new()),
-        [job] if job.ties.is_empty() => Ok(vec![insert_one(pool, dialect, herald, job).await?]),
+        [job] if job.ties.is_empty() && !job.limits.concern_enqueueing() => {
+            Ok(vec![insert_one(pool, dialect, herald, job).await?])
+        }
         jobs => {
             let mut connection = pool.acquire().await.map_err(commit_error)?;
             insert_on(&mut connection, dialect, jobs).await
@@ -41,6 +43,9 @@ pub(crate) async fn insert_on(
     dialect: &Dialect,
     jobs: &[NewJob],
 ) -> Result<Vec<Inserted>, StoreError> {
+    if jobs.iter().any(|job| job.limits.concern_enqueueing()) {
+        return limits::insert_on(connection, dialect, jobs).await;
+    }
     if jobs.len() <= LARGEST_INSERT {
         let stored = insert_many(connection, dialect, jobs).await?;
         return Ok(answers(jobs, &stored));

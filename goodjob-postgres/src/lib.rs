@@ -7,9 +7,10 @@
 //! | `claim.rs`, `settle.rs` | the two statements around a job's body |
 //! | `complete.rs` | a job writes its success in a transaction of its own |
 //! | `notes.rs` | what jobs say about themselves |
-//! | `pauses.rs` | what a claim need not look for |
 //! | `cron.rs` | which entries of cron are switched on or off, and their last ticks |
 //! | `batches.rs` | stores batches and has them go on |
+//! | `limits.rs` | which jobs may be stored, which attempts may begin, whose turn is next |
+//! | `pauses.rs` | what a claim need not look for, and pausing itself |
 //! | `cleanup.rs` | deletes finished jobs that are old enough |
 //! | `sessions.rs` | the two sessions that hold locks, on a thread of their own |
 //! | `sessions/lock.rs` | **L**: claims, holds every job's advisory lock, takes them again when it dies |
@@ -40,6 +41,7 @@ mod inspect;
 pub mod jobs;
 mod key;
 mod lanes;
+mod limits;
 pub mod migrate;
 mod notes;
 mod options;
@@ -60,10 +62,11 @@ mod upcoming;
 
 pub use batches::EnqueueBatchIn;
 pub use complete::{CompleteError, CompleteIn};
-pub use enqueue::{EnqueueAllIn, EnqueueIn, enqueue_in};
+pub use enqueue::{EnqueueAllIn, EnqueueIn, Target, enqueue_in};
 pub use error::ConnectError;
 pub use key::advisory_key;
 pub use options::{DequeueOrder, DequeueOrderError, LockStrategy, LockStrategyError, PgOptions};
+pub use pauses::{Pause, Paused};
 pub use store::{PgStore, connect};
 pub use tables::{HashFunction, HashFunctionError, TableNames, TableNamesError};
 

@@ -74,6 +74,8 @@ const ERRORED: Step =
     Step { name: "0004_errored", sql: include_str!("../migrations/0004_errored.sql") };
 const OPEN_BATCHES: Step =
     Step { name: "0005_open_batches", sql: include_str!("../migrations/0005_open_batches.sql") };
+const LIMITS: Step =
+    Step { name: "0006_limits", sql: include_str!("../migrations/0006_limits.sql") };
 const GEM: Step = Step { name: "gem_indexes", sql: include_str!("../migrations/gem_indexes.sql") };
 
 const NOTES: Step =
@@ -110,7 +112,7 @@ pub fn render(step: Step, tables: &TableNames) -> String {
 pub fn steps(plan: impl Into<Plan>) -> Vec<Step> {
     let Plan { indexes, notes } = plan.into();
     let gem = (indexes == Indexes::All).then_some(GEM);
-    let ours = [TABLES, LEAN, LANES, ERRORED, OPEN_BATCHES].into_iter();
+    let ours = [TABLES, LEAN, LANES, ERRORED, OPEN_BATCHES, LIMITS].into_iter();
     ours.chain(gem).chain(notes.then_some(NOTES)).collect()
 }
 
@@ -322,7 +324,7 @@ pub(crate) async fn missing_indexes<'a, 'c>(
 
 /// The steps whose indexes a worker is better off with.
 pub(crate) fn recommended() -> Vec<&'static str> {
-    [LEAN, LANES, ERRORED, OPEN_BATCHES].into_iter().flat_map(index_names).collect()
+    [LEAN, LANES, ERRORED, OPEN_BATCHES, LIMITS].into_iter().flat_map(index_names).collect()
 }
 
 #[cfg(test)]
@@ -334,8 +336,8 @@ mod tests {
         assert_eq!(index_names(LANES), ["index_goodjob_lanes"]);
         assert_eq!(
             recommended().len() + index_names(GEM).len(),
-            30,
-            "the gem has 27, ours are three"
+            33,
+            "the gem has 27, ours are six"
         );
     }
 }

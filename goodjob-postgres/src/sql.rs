@@ -126,4 +126,22 @@ statements! {
     ROSTER = "roster";
     RECENT_RUNS = "recent_runs";
     QUEUES_SEEN = "queues_seen";
+    LIMIT_LOCK = "limit_lock";
+    LIMIT_TRY_LOCK = "limit_try_lock";
+    LIMIT_KNOWN = "limit_known";
+    LIMIT_COUNT_KEY = "limit_key" "limit_count";
+    LIMIT_COUNT_LABEL = "limit_label" "limit_count";
+    LIMIT_SINCE_KEY = "limit_key" "limit_since";
+    LIMIT_SINCE_LABEL = "limit_label" "limit_since";
+    LIMIT_RUNNING_KEY = "limit_key" "limit_running";
+    LIMIT_RUNNING_LABEL = "limit_label" "limit_running";
+    LIMIT_STARTED_KEY = "limit_key" "limit_started";
+    LIMIT_STARTED_LABEL = "limit_label" "limit_started";
+    LIMIT_NEXT_KEY = "limit_key" "limit_next";
+    LIMIT_NEXT_LABEL = "limit_label" "limit_next";
+    LIMIT_ADMIT = "limit_admit";
+    LIMIT_PARK = "limit_park";
+    PAUSE = "pause";
+    UNPAUSE = "unpause";
+    PAUSED_NAMES = "claim_paused" "paused_names";
 }

@@ -16,15 +16,17 @@ use goodjob_core::{
     Notifier, ProcessId, ProcessRecord, Retention, Settled, Settlement, Signal, Store, StoreError,
     Timestamp, Token, Trouble, Troubles, Wanted,
 };
-use sqlx::{PgExecutor, PgPool, SqlStr};
+use sqlx::{PgPool, SqlStr};
 use tokio::sync::{broadcast, mpsc, watch};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::batches::Witnesses;
 use crate::dialect::{Columns, Dialect};
+use crate::enqueue::Target;
 use crate::error::store_error;
 use crate::herald::Herald;
+use crate::limits::Limited;
 use crate::notes::Absence;
 use crate::options::PgOptions;
 use crate::sessions::{Common, Sessions};
@@ -54,6 +56,7 @@ struct Inner {
     /// The connections that write outcomes and look ahead.
     settling: PgPool,
     herald: Herald,
+    limited: Limited,
     locks: watch::Sender<LockState>,
     signals: broadcast::Sender<Signal>,
     /// Whether the notify session lives.
@@ -68,18 +71,18 @@ struct Inner {
 }
 
 impl PgStore {
-    /// Stores many jobs on `executor`, a pool, a connection or a transaction, in one statement. A job
-    /// whose id is there already is left alone. Knows the hooks of classes and none of an adapter's: for
+    /// Stores many jobs on `target`, a pool, a connection or a transaction, in one statement; those that
+    /// have limits in a few. A job whose id is there already is left alone. Knows the hooks of classes and none of an adapter's: for
     /// those there is [`EnqueueAllIn`](crate::EnqueueAllIn).
     ///
     /// # Errors
     /// When a job cannot be stored; then none is.
-    pub async fn enqueue_in<'c, E: PgExecutor<'c>>(
+    pub async fn enqueue_in<T: Target>(
         &self,
-        executor: E,
+        target: T,
         jobs: &[NewJob],
     ) -> Result<Vec<Inserted>, EnqueueError> {
-        enqueue::insert_with_hooks(executor, &self.inner.dialect, jobs).await
+        enqueue::insert_with_hooks(target, &self.inner.dialect, jobs).await
     }
 
     /// How it connects and locks.
@@ -171,6 +174,10 @@ impl PgStore {
         self.inner.pool.close().await;
     }
 
+    pub(crate) fn limited(&self) -> &Limited {
+        &self.inner.limited
+    }
+
     fn sessions(&self) -> Result<Arc<Sessions>, StoreError> {
         let sessions = self.inner.sessions.lock().unwrap_or_else(PoisonError::into_inner);
         sessions.clone().ok_or_else(|| {
@@ -221,6 +228,7 @@ impl From<&PgStore> for Backend {
         Self::new(store.clone(), store.clone())
             .with_batches(store.clone())
             .with_cron(store.clone())
+            .with_limits(store.clone())
             .with_notes(store)
             .with_troubles(troubles)
     }
@@ -251,7 +259,7 @@ impl Store for PgStore {
     async fn settle(&self, ended: &[(Token, Settlement)]) -> Result<Vec<Settled>, StoreError> {
         let (sessions, pool) = (self.sessions()?, self.inner.settling.clone());
         let ended = ended.to_vec();
-        let dialect = self.dialect();
+        let (dialect, limited) = (self.dialect(), self.limited().clone());
         // In a task, so that a caller who goes away cannot leave a lock behind a committed end.
         unbroken(async move {
             let settled = settle::settle(&pool, &dialect, sessions.common.process, &ended).await?;
@@ -259,7 +267,9 @@ impl Store for PgStore {
             let over = ended.iter().zip(&settled).filter(|(_, s)| **s != Settled::Blocked);
             let put_back =
                 ended.iter().any(|(_, settlement)| matches!(settlement.job, Fate::PutBack { .. }));
-            sessions.unlock(over.map(|((token, _), _)| *token).collect(), put_back).await;
+            let over: Vec<Token> = over.map(|((token, _), _)| *token).collect();
+            sessions.unlock(over.clone(), put_back).await;
+            limited.ended(over.iter());
             Ok(settled)
         })
         .await
@@ -310,6 +320,7 @@ impl Store for PgStore {
 
     async fn leave(&self, process: &ProcessRecord) -> Result<(), StoreError> {
         let Some(mut sessions) = self.set_sessions(None) else { return Ok(()) };
+        let _ = tokio::time::timeout(LAST_NOTICES, self.inner.limited.given()).await;
         debug_assert_eq!(sessions.common.process, process.id);
         // A settlement under way, whose caller went away, holds the other handle for a moment.
         let deadline = Instant::now() + LAST_SETTLEMENTS;

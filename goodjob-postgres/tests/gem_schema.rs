@@ -39,6 +39,8 @@ mod floors;
 mod idle;
 #[path = "postgres/inside.rs"]
 mod inside;
+#[path = "postgres/limits.rs"]
+mod limits;
 #[path = "postgres/locks.rs"]
 mod locks;
 #[path = "postgres/pauses.rs"]

@@ -32,6 +32,8 @@ mod growth;
 mod idle;
 #[path = "postgres/inside.rs"]
 mod inside;
+#[path = "postgres/limits.rs"]
+mod limits;
 #[path = "postgres/locks.rs"]
 mod locks;
 #[path = "postgres/migrations.rs"]

@@ -8,7 +8,7 @@ const GEM_V4_0: &str = include_str!("sql/gem_v4_0.sql");
 const TIMESTAMPTZ: &str = include_str!("sql/timestamptz.sql");
 
 /// The migrations that make goodjob's own indexes, which no Rails application has.
-const OURS: [&str; 3] = ["0003_lanes", "0004_errored", "0005_open_batches"];
+const OURS: [&str; 4] = ["0003_lanes", "0004_errored", "0005_open_batches", "0006_limits"];
 
 /// Which tables and indexes a [`Database`](crate::Database) is given.
 ///

@@ -4,12 +4,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use goodjob_core::{
-    Arguments, Backoff, BareContext, Context, Handler, JobResult, Policy, Preserve, Retry, Run,
-    Running,
+    Arguments, Backoff, BareContext, Context, Handler, JobError, JobResult, Policy, Preserve,
+    Retry, Run, Running,
 };
 
 use super::command::Command;
 use super::input::Input;
+use super::limits::LimitTemplates;
 use super::problem::{HandlerError, Problems};
 use super::settings::{HandlerSettings, Span};
 use super::webhook::Webhook;
@@ -46,11 +47,17 @@ impl Work {
         }
     }
 
-    fn into_run(self) -> Arc<Run> {
-        let work = Arc::new(self);
+    fn into_run(self, limits: LimitTemplates) -> Arc<Run> {
+        let (work, limits) = (Arc::new(self), Arc::new(limits));
         Arc::new(move |arguments: Option<Arguments>, cx: BareContext| -> Running {
-            let work = Arc::clone(&work);
-            Box::pin(async move { work.perform(arguments, cx.with_state(())).await })
+            let (work, limits) = (Arc::clone(&work), Arc::clone(&limits));
+            Box::pin(async move {
+                if let Some(arguments) = &arguments {
+                    let unfit = |error| JobError::discard(error).with_class("LimitsError");
+                    cx.admit(&limits.of(arguments).map_err(unfit)?).await?;
+                }
+                work.perform(arguments, cx.with_state(())).await
+            })
         })
     }
 }
@@ -65,12 +72,23 @@ impl HandlerSettings {
         let retry = self.retry(&mut problems);
         let limit = self.limit(&mut problems);
         let preserve = self.preserve(&mut problems);
+        let limits = LimitTemplates::build(&self.limits, &mut problems);
         self.refuse_misplaced_keys(&mut problems);
         let work = self.work(limit, &mut problems);
         let policy = Policy::new().retry_on_any(retry);
         let policy = limit.into_iter().fold(policy, Policy::timeout);
         let policy = preserve.into_iter().fold(policy, Policy::preserve);
-        problems.or(work.map(|work| Handler { policy, run: work.into_run() }))
+        problems.or(work.map(|work| Handler { policy, run: work.into_run(limits) }))
+    }
+
+    /// How many jobs of `class` may wait and run.
+    ///
+    /// # Errors
+    /// As [`build`](Self::build).
+    pub(crate) fn limits(&self, class: &str) -> Result<LimitTemplates, HandlerError> {
+        let mut problems = Problems::of(class);
+        let limits = LimitTemplates::build(&self.limits, &mut problems);
+        problems.or(Some(limits))
     }
 
     /// How long an attempt may take to end once it is cancelled. A worker's
@@ -184,7 +202,7 @@ impl HandlerSettings {
 
 #[cfg(test)]
 mod tests {
-    use goodjob_core::{Decision, JobError};
+    use goodjob_core::Decision;
     use serde_json::{Value, json};
 
     use super::*;

@@ -7,6 +7,8 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
+use super::limits::LimitSettings;
+
 /// How a class of jobs is done without Rust, as written: nothing is checked before
 /// [`build`](Self::build), so that all that is wrong can be told at once.
 ///
@@ -26,6 +28,7 @@ pub struct HandlerSettings {
     pub(super) attempts: Option<u32>,
     pub(super) wait: Option<Span>,
     pub(super) preserve: Option<String>,
+    pub(super) limits: Vec<LimitSettings>,
 
     pub(super) cwd: Option<PathBuf>,
     pub(super) env: Option<BTreeMap<String, Hidden>>,

@@ -186,9 +186,15 @@ async fn every_command_works_on_tables_with_other_names() {
     let pending = call(&["migrate", "--check"]).with(3);
     assert!(pending.err.contains("migrations are pending"), "{pending:?}");
     let announced = call(&["migrate", "--dry-run", "--json"]).with(0);
-    for added in
-        ["schema jobs", "acme_goodjob_migrations", "acme_good_jobs", "index_acme_goodjob_lanes"]
-    {
+    for added in [
+        "schema jobs",
+        "acme_goodjob_migrations",
+        "acme_good_jobs",
+        "index_acme_goodjob_lanes",
+        "index_acme_goodjob_keys_running",
+        "index_acme_goodjob_keys_waiting",
+        "index_acme_goodjob_keys",
+    ] {
         assert!(announced.out.contains(added), "{added}: {announced:?}");
     }
     assert!(call(&["migrate", "--sql"]).with(0).out.contains("\"jobs\".acme_good_jobs"));

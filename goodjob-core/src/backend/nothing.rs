@@ -5,11 +5,12 @@ use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::Timestamp;
-use crate::job::NewJob;
+use crate::job::{Limits, NewJob};
+use crate::limits::{Admission, LimitStore};
 use crate::notifier::{Notifier, Signal};
 use crate::store::{
-    Claims, Cleaned, Inserted, LockState, ProcessRecord, Retention, Settled, Settlement, Store,
-    StoreError, Token, Wanted,
+    Claim, Claims, Cleaned, Inserted, LockState, ProcessRecord, Retention, Settled, Settlement,
+    Store, StoreError, Token, Wanted,
 };
 
 /// Refuses everything.
@@ -55,6 +56,14 @@ impl Store for Nothing {
 
     async fn leave(&self, _: &ProcessRecord) -> Result<(), StoreError> {
         refused()
+    }
+}
+
+/// What is tried out may begin.
+#[async_trait]
+impl LimitStore for Nothing {
+    async fn admit(&self, _: &Claim, _: &Limits) -> Result<Admission, StoreError> {
+        Ok(Admission::Granted)
     }
 }
 

@@ -110,6 +110,10 @@ impl BareContext {
         &self.facts.claim
     }
 
+    pub(crate) fn backend(&self) -> &Backend {
+        self.facts.adapter.backend()
+    }
+
     pub(crate) fn deadline(&self) -> Option<Instant> {
         self.facts.deadline
     }
@@ -128,6 +132,10 @@ impl BareContext {
 }
 
 impl<S> Context<S> {
+    pub(crate) fn bare(&self) -> &BareContext {
+        &self.bare
+    }
+
     /// The tick of cron that the job was enqueued for.
     #[must_use]
     pub fn tick(&self) -> Option<&Tick> {

@@ -6,6 +6,7 @@ use super::Job;
 use super::arguments::{Arguments, ArgumentsError};
 use super::error::Panicked;
 use super::hooks::EnqueueHooks;
+use super::limits::{Exceeded, Limits, LimitsError};
 use super::ties::Ties;
 use super::trace::Trace;
 use crate::clock::Timestamp;
@@ -93,6 +94,8 @@ pub struct NewJob {
     pub arguments: Arguments,
     /// What ties it to others.
     pub ties: Ties,
+    /// What may keep it from being stored. Not stored itself: a worker asks its own handler.
+    pub limits: Limits,
     /// Whether workers are told at once. Without it they find the job at their next poll, and the
     /// envelope says so, for the gem's retries to be as quiet.
     pub notify: bool,
@@ -113,6 +116,7 @@ impl NewJob {
     /// When its arguments cannot be stored.
     pub fn new<J: Job>(job: &J) -> Result<Self, EnqueueError> {
         let new = Self::of_class(J::CLASS, Arguments::encode(job)?, J::defaults())?;
+        let new = new.limited(job.limits())?;
         Ok(Self { hooks: EnqueueHooks::of::<J>(), ..new })
     }
 
@@ -138,12 +142,27 @@ impl NewJob {
             labels: options.labels,
             arguments,
             ties: Ties::default(),
+            limits: Limits::new(),
             notify: options.notify.unwrap_or(true),
             trace: Trace::default(),
             hooks: EnqueueHooks::new(),
         };
         job.check()?;
         Ok(job)
+    }
+
+    /// The job with these limits, their key and their labels.
+    ///
+    /// # Errors
+    /// When the limits cannot be kept.
+    pub fn limited(mut self, limits: Limits) -> Result<Self, EnqueueError> {
+        limits.check()?;
+        if let Some(key) = limits.key() {
+            self.ties.concurrency_key = Some(key.to_owned());
+        }
+        limits.labels().for_each(|label| add_label(&mut self.labels, label));
+        self.limits = limits;
+        Ok(self)
     }
 
     /// Whether its texts can be stored. [`of_class`](Self::of_class) has asked already; options set
@@ -218,6 +237,12 @@ pub enum EnqueueError {
     /// A hook panicked: before the job was stored, or around that, and then it may be stored.
     #[error("a hook around the enqueue panicked: {0}")]
     HookPanicked(Panicked),
+    /// Its limits cannot be kept; the text says which.
+    #[error(transparent)]
+    Limits(#[from] LimitsError),
+    /// A limit stopped it: nothing is stored, and nothing is wrong.
+    #[error("not enqueued: {0}")]
+    LimitExceeded(Exceeded),
     /// The store did not take it. After [`StoreError::Unknown`] the job may or may not be stored;
     /// enqueueing the same [`NewJob`] again cannot store it twice.
     #[error(transparent)]

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use super::error::{JobError, Verdict};
 use super::preserve::Preserve;
+use crate::limits::LimitExceeded;
 
 /// The longest wait that a rule can ask for: ten years, so that no due time leaves the calendar.
 const LONGEST_WAIT: Duration = Duration::from_secs(10 * 365 * 24 * 60 * 60);
@@ -137,6 +138,9 @@ impl Policy {
     /// `chance` is uniform in [0, 1) and spreads the waits.
     #[must_use]
     pub fn decide(&self, error: &JobError, times: impl Fn(&str) -> u32, chance: f64) -> Decision {
+        if let Some(exceeded) = error.chain().find_map(|e| e.downcast_ref::<LimitExceeded>()) {
+            return exceeded.decide(times, chance);
+        }
         match error.verdict() {
             Some(Verdict::Discard) => return Decision::Discard,
             Some(Verdict::RetryIn(wait)) => return Decision::Retry { wait, rule: None },

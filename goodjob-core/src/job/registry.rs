@@ -59,6 +59,7 @@ impl<S: Clone + Send + Sync + 'static> Registry<S> {
             let hooks = (!hooks.is_empty()).then(|| hooks.clone());
             Box::pin(async move {
                 let job: J = decode(arguments)?;
+                cx.bare().admit(&job.limits()).await?;
                 match hooks {
                     None => job.perform(cx).await,
                     Some(hooks) => {

@@ -2,6 +2,7 @@
 
 mod batches;
 mod cron;
+mod limits;
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -21,7 +22,7 @@ use crate::batch::BatchRecord;
 use crate::clock::{Clock, Timestamp};
 use crate::cron::CronSwitches;
 use crate::ids::{BatchId, ExecutionId, JobId, ProcessId};
-use crate::job::{Due, NewJob, Payload};
+use crate::job::{Due, Exceeded, NewJob, Payload};
 use crate::notes::{JobNotes, Note, Notes, Progress};
 use crate::notifier::{Notice, Notifier, Signal};
 
@@ -51,6 +52,7 @@ struct Rows {
     cron: CronSwitches,
     notes: HashMap<JobId, JobNotes>,
     batches: BTreeMap<BatchId, BatchRecord>,
+    limited: limits::Begun,
 }
 
 impl MemoryStore {
@@ -115,7 +117,11 @@ impl MemoryStore {
     /// Stores jobs that were looked at, and tells of them.
     fn put(&self, rows: &mut Rows, jobs: &[NewJob]) -> Vec<Inserted> {
         let now = self.shared.clock.now();
-        let put = |new: &NewJob| {
+        let stopped = rows.judge(jobs, now);
+        let put = |(new, stopped): (&NewJob, Option<Exceeded>)| {
+            if let Some(by) = stopped {
+                return Inserted::Stopped { job: new.id, by };
+            }
             if rows.jobs.contains_key(&new.id) || rows.has_tick(new) {
                 return Inserted::AlreadyThere(new.id);
             }
@@ -147,7 +153,11 @@ impl MemoryStore {
             rows.jobs.insert(new.id, job);
             Inserted::New(new.id)
         };
-        jobs.iter().map(put).collect()
+        jobs.iter().zip(stopped).map(put).collect()
+    }
+
+    fn make_room(&self, rows: &mut Rows, token: &Token, now: Timestamp) {
+        rows.make_room(token, now).iter().for_each(|job| self.notify(job, None));
     }
 
     fn forget(&self, tokens: impl Iterator<Item = Token>) {
@@ -320,6 +330,7 @@ impl Store for MemoryStore {
                 };
                 if settlement.deletes() {
                     rows.delete(token.job);
+                    self.make_room(&mut rows, token, now);
                     return Settled::Written;
                 }
                 job.locked_by = None;
@@ -348,6 +359,7 @@ impl Store for MemoryStore {
                     attempt.error_event = error.map(|error| error.event());
                     attempt.backtrace = error.map(|e| e.backtrace().to_vec()).unwrap_or_default();
                 }
+                self.make_room(&mut rows, token, now);
                 Settled::Written
             })
             .collect();

@@ -322,7 +322,7 @@ async fn hooks_see_the_jobs_of_batches() {
     let two = [batch(&["ok", "ok"]), batch(&["ok"])];
     let two = adapter.enqueue_batches(two).await.unwrap();
     assert_eq!((two[0].jobs.len(), two[1].jobs.len()), (2, 1));
-    for (job, of) in [(two[0].jobs[1], two[0].id), (two[1].jobs[0], two[1].id)] {
+    for (job, of) in [(&two[0].jobs[1], two[0].id), (&two[1].jobs[0], two[1].id)] {
         let job = memory.job(job.id()).await.unwrap().unwrap();
         assert_eq!((job.queue.as_deref(), job.ties.batch), (Some("moved"), Some(of)));
     }

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use sqlx::PgConnection;
 
 use crate::dialect::Dialect;
+use crate::enqueue::Insert;
 use crate::error::commit_error;
 use crate::{enqueue, sql};
 
@@ -71,7 +72,7 @@ impl Sink for OnConnection<'_> {
         insert_rows(self.connection, &self.dialect, std::slice::from_ref(&self.batch)).await?;
         let all = [jobs, self.batch.callbacks.as_slice()].concat();
         if !all.is_empty() {
-            self.stored = enqueue::insert(&mut *self.connection, &self.dialect, &all).await?;
+            self.stored = (&mut *self.connection).insert(&self.dialect, &all).await?;
             self.stored.truncate(jobs.len());
         }
         Ok(())

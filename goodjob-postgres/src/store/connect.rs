@@ -11,6 +11,7 @@ use crate::batches::Witnesses;
 use crate::dialect::{Columns, Dialect};
 use crate::error::ConnectError;
 use crate::herald::Herald;
+use crate::limits::Limited;
 use crate::migrate::{Addition, Migrations, Plan, Step};
 use crate::notes::Absence;
 use crate::options::{LockStrategy, PgOptions};
@@ -61,6 +62,7 @@ impl PgStore {
         let troubles = Troubles::default();
         let herald =
             Herald::new(pool.clone(), dialect.clone(), troubles.clone(), options.listen_notify);
+        let limited = Limited::new(pool.clone(), dialect.clone(), troubles.clone());
         let inner = Inner {
             options,
             columns,
@@ -68,6 +70,7 @@ impl PgStore {
             pool,
             settling,
             herald,
+            limited,
             locks,
             signals,
             hearing,

@@ -216,7 +216,8 @@ async fn fact_48_two_members_that_end_at_once_lead_to_one_callback() {
     scene.end().await;
 }
 
-/// We have no limits: a Ruby worker counts what we run, before it runs another of the same key.
+/// A Ruby worker counts what we run, before it runs another of the same key. That we count what Ruby runs, and
+/// put ours off with the gem's error, is in `postgres/limits.rs`.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn fact_49_what_we_run_counts_for_the_limits_that_ruby_checks() {
     let scene = Scene::new().await;

@@ -4,8 +4,8 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use goodjob_core::{
-    Batch, BatchCallback, BatchEvent, BatchId, BatchState, Context, Inserted, Job, JobError,
-    JobResult, Perform, Registry, RetriedBatch,
+    Batch, BatchCallback, BatchEvent, BatchId, BatchState, Context, Job, JobError, JobResult,
+    Perform, Registry, RetriedBatch,
 };
 use goodjob_testkit::{Database, Harness, eventually};
 use serde::{Deserialize, Serialize};
@@ -177,7 +177,7 @@ async fn many_jobs_that_several_workers_end_call_back_once() {
         others.push(worker(&database, &diary).await);
     }
     let batch = all_events().add(members(JOBS)).enqueue(first.adapter()).await.unwrap();
-    assert_eq!(batch.jobs.iter().copied().filter(|job| Inserted::is_new(*job)).count(), JOBS);
+    assert_eq!(batch.jobs.iter().filter(|job| job.is_new()).count(), JOBS);
     assert_eq!(over(&first, batch.id).await, BatchState::Succeeded);
     assert_eq!(diary.calls(batch.id), [BatchEvent::Finish, BatchEvent::Success]);
     for worker in others {

@@ -3,7 +3,7 @@
 use goodjob_core::{
     Arguments, Job, JobId, NewJob, Options, ProcessRecord, QueueSelector, Store, Wanted,
 };
-use goodjob_postgres::{LockStrategy, PgStore};
+use goodjob_postgres::{LockStrategy, Pause, Paused, PgStore};
 use serde_json::{Value, json};
 
 use crate::engine::Echo;
@@ -114,4 +114,90 @@ async fn a_queue_that_is_unpaused_is_served_at_the_next_look() {
     }
     store.leave(&process).await.unwrap();
     store.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn fifty_pauses_at_the_same_time_are_all_there() {
+    let database = crate::database().await;
+    let stores = [database.store().await, database.store().await];
+    let pauses: Vec<_> = (0..50)
+        .map(|n| {
+            let store = stores[n % 2].clone();
+            tokio::spawn(async move { store.pause(&Pause::Queue(format!("q{n:02}"))).await })
+        })
+        .collect();
+    for paused in pauses {
+        paused.await.unwrap().unwrap();
+    }
+    let paused = stores[0].paused().await.unwrap();
+    let expected: Vec<String> = (0..50).map(|n| format!("q{n:02}")).collect();
+    assert_eq!(paused.queues, expected);
+    let [first, second] = stores;
+    let unpauses: Vec<_> = expected
+        .into_iter()
+        .map(|queue| {
+            let store = second.clone();
+            tokio::spawn(async move { store.unpause(&Pause::Queue(queue)).await })
+        })
+        .collect();
+    for unpaused in unpauses {
+        assert!(unpaused.await.unwrap().unwrap());
+    }
+    assert_eq!(first.paused().await.unwrap(), Paused::default());
+    first.close().await;
+    second.close().await;
+}
+
+#[tokio::test]
+async fn the_setting_is_as_the_gem_writes_it_and_what_is_malformed_is_mended() {
+    let database = crate::database().await;
+    let store = database.store().await;
+    let value = async || -> Value {
+        sqlx::query_scalar("SELECT value FROM good_job_settings WHERE key = 'pauses'")
+            .fetch_one(store.pool())
+            .await
+            .unwrap()
+    };
+    assert!(!store.unpause(&Pause::Label("x".into())).await.unwrap(), "nothing was paused yet");
+    for pause in [Pause::Queue("q".into()), Pause::Class("A".into()), Pause::Label("l".into())] {
+        store.pause(&pause).await.unwrap();
+        store.pause(&pause).await.unwrap();
+    }
+    assert_eq!(value().await, json!({"queues": ["q"], "job_classes": ["A"], "labels": ["l"]}));
+    let all: Vec<Pause> = store.paused().await.unwrap().iter().collect();
+    assert_eq!(all.len(), 3);
+    for pause in &all {
+        assert!(store.unpause(pause).await.unwrap());
+        assert!(!store.unpause(pause).await.unwrap());
+    }
+    assert_eq!(value().await, json!({"queues": [], "job_classes": [], "labels": []}));
+    for malformed in [json!("q"), json!({"queues": "q"}), json!([1]), json!(null)] {
+        pause(&store, &malformed).await;
+        store.pause(&Pause::Queue("r".into())).await.unwrap();
+        assert_eq!(value().await, json!({"queues": ["r"]}), "{malformed}");
+    }
+    store.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_unpause_wakes_workers_that_do_not_poll() {
+    for pause in
+        [Pause::Queue("default".into()), Pause::Class(Echo::CLASS.into()), Pause::Label("l".into())]
+    {
+        let database = crate::database().await;
+        let jobs = goodjob_core::Registry::default().register::<Echo>();
+        let worker = goodjob_testkit::Harness::start_with(&database, jobs, |config, _| {
+            config.poll_interval = None;
+        })
+        .await;
+        let store = worker.store();
+        store.pause(&pause).await.unwrap();
+        let echo = Echo { text: "ok".into() };
+        let id = worker.adapter().enqueue(echo).label("l").await.unwrap();
+        worker.capsule().drained().await;
+        assert_eq!(worker.job(id).await.executions_count, 0, "{pause}");
+        assert!(store.unpause(&pause).await.unwrap());
+        worker.finished(id).await;
+        worker.stop().await;
+    }
 }

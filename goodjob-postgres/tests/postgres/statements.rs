@@ -201,3 +201,24 @@ async fn an_explanation_reads_by_indexes() {
         assert!(!sorts, "{statement}\n{plan}");
     }
 }
+
+#[tokio::test]
+async fn limits_by_key_read_the_indexes_of_keys() {
+    if crate::SCHEMA != Schema::LEAN {
+        return;
+    }
+    for (statement, parameters, index) in [
+        ("LIMIT_RUNNING_KEY", "'k', gen_random_uuid(), now()", "index_goodjob_keys_running"),
+        ("LIMIT_NEXT_KEY", "'k', 'A', 1", "index_goodjob_keys_waiting"),
+        ("LIMIT_SINCE_KEY", "'k', 60", "index_goodjob_keys"),
+        (
+            "LIMIT_STARTED_KEY",
+            "'k', gen_random_uuid(), now(), gen_random_uuid(), 60, 1",
+            "index_goodjob_keys",
+        ),
+    ] {
+        let plan = plan_of(statement, parameters).await;
+        assert!(plan.contains(index), "{statement}\n{plan}");
+        assert_no_scan_of_a_table(&plan);
+    }
+}

@@ -236,7 +236,14 @@ async fn a_worker_adds_nothing_to_the_database_and_a_migration_what_it_says() {
 
     let mut announced: Vec<String> = additions.iter().map(|added| added.name.clone()).collect();
     announced.sort();
-    let ours = ["index_goodjob_errored", "index_goodjob_lanes", "index_goodjob_open_batches"];
+    let ours = [
+        "index_goodjob_errored",
+        "index_goodjob_keys",
+        "index_goodjob_keys_running",
+        "index_goodjob_keys_waiting",
+        "index_goodjob_lanes",
+        "index_goodjob_open_batches",
+    ];
     assert_eq!(announced, [&["goodjob_migrations"], &ours[..]].concat());
     worker.store().migrate(Indexes::All).await.unwrap();
     let added: Vec<String> =
@@ -248,6 +255,9 @@ async fn a_worker_adds_nothing_to_the_database_and_a_migration_what_it_says() {
             "r goodjob_migrations",
             "i goodjob_migrations_pkey",
             "i index_goodjob_errored",
+            "i index_goodjob_keys",
+            "i index_goodjob_keys_running",
+            "i index_goodjob_keys_waiting",
             "i index_goodjob_lanes",
             "i index_goodjob_open_batches",
             "type _goodjob_migrations",
@@ -288,6 +298,9 @@ async fn indexes_that_rails_made_without_the_prefix_are_not_made_again() {
         [
             "acme_goodjob_migrations",
             "index_acme_goodjob_errored",
+            "index_acme_goodjob_keys",
+            "index_acme_goodjob_keys_running",
+            "index_acme_goodjob_keys_waiting",
             "index_acme_goodjob_lanes",
             "index_acme_goodjob_open_batches",
         ]
@@ -301,6 +314,9 @@ async fn indexes_that_rails_made_without_the_prefix_are_not_made_again() {
         [
             "i acme_goodjob_migrations_pkey",
             "i index_acme_goodjob_errored",
+            "i index_acme_goodjob_keys",
+            "i index_acme_goodjob_keys_running",
+            "i index_acme_goodjob_keys_waiting",
             "i index_acme_goodjob_lanes",
             "i index_acme_goodjob_open_batches",
         ]
@@ -358,7 +374,7 @@ async fn every_statement_prepares_under_other_names_orders_and_hash_functions() 
         options.order = DequeueOrder::CreatedAt;
         options.listen_notify = false;
         let store = PgStore::lazy(options.clone());
-        assert_eq!(store.migrate(Indexes::All).await.unwrap().len(), 6);
+        assert_eq!(store.migrate(Indexes::All).await.unwrap().len(), 7);
         assert_eq!(store.migrate(Indexes::All).await.unwrap(), []);
         store.close().await;
         let store = PgStore::connect(options).await.unwrap();
@@ -369,7 +385,7 @@ async fn every_statement_prepares_under_other_names_orders_and_hash_functions() 
                 .fetch_one(&pool)
                 .await
                 .unwrap();
-        assert_eq!(indexes, 27, "{}", store.options().tables);
+        assert_eq!(indexes, 30, "{}", store.options().tables);
         store.close().await;
     }
     pool.close().await;
