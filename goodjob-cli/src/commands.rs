@@ -23,7 +23,7 @@ mod start;
 mod status;
 mod workplace;
 
-pub(crate) use workplace::Workplace;
+pub(crate) use workplace::{Workplace, all_entries, all_jobs, settings_file};
 
 use crate::app::App;
 use crate::args::{Command, ConfigCommand, QueuesCommand};

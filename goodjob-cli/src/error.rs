@@ -4,6 +4,7 @@ use goodjob_core::{EnqueueError, StoreError};
 use goodjob_postgres::ConnectError;
 use goodjob_postgres::jobs::FilterError;
 
+use crate::pidfile::PidfileError;
 use crate::settings::Problems;
 use crate::signals::Interrupt;
 
@@ -63,6 +64,10 @@ pub(crate) enum CliError {
     #[error("{0} ended the measurement; what it had made is removed")]
     #[cfg(feature = "demo")]
     Stopped(Interrupt),
+    #[error(transparent)]
+    Pidfile(#[from] PidfileError),
+    #[error("probes cannot be answered at {address}: {reason}")]
+    Probe { address: std::net::SocketAddr, reason: std::io::Error },
     #[error("{0}")]
     Failed(String),
 }
@@ -72,7 +77,9 @@ impl CliError {
     pub(crate) fn code(&self) -> u8 {
         match self {
             Self::Settings(problems) if problems.are_all_flags() => exit::USAGE,
-            Self::Settings(_) | Self::NoDatabase => exit::CONFIG,
+            Self::Settings(_) | Self::NoDatabase | Self::Pidfile(_) | Self::Probe { .. } => {
+                exit::CONFIG
+            }
             Self::Connect(error) => connect_code(error),
             Self::Store(error) | Self::Enqueue(EnqueueError::Store(error)) => store_code(error),
             Self::Database(sqlx::Error::Io(_) | sqlx::Error::PoolTimedOut) => exit::UNAVAILABLE,

@@ -18,22 +18,31 @@
 //!
 //! `app.rs` is what the application brings, `args.rs` is what was typed, `settings.rs` what that and the environment and `goodjob.toml` mean,
 //! `commands/` what is then done, `error.rs` how it can fail and with which exit code. [`handlers`] are
-//! jobs done by commands and servers instead of Rust.
+//! jobs done by commands and servers instead of Rust. For an application's own servers there are
+//! [`Configuration`], the same settings as a value, and [`probe`].
 
 mod app;
 mod args;
 mod commands;
+mod configuration;
 mod environment;
 mod error;
 pub mod handlers;
 mod logging;
 mod output;
+mod pidfile;
+pub mod probe;
 mod settings;
 mod signals;
+mod systemd;
+#[cfg(feature = "otel")]
+mod traces;
 
 pub use app::App;
+pub use configuration::{Configuration, ConfigurationError};
 pub use environment::Environment;
 pub use error::exit;
+pub use signals::{Interrupt, Signals};
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -80,7 +89,10 @@ pub async fn run_with(invocation: Invocation, app: impl Into<App>) -> ExitCode {
         }
     };
     let workplace = Workplace::new(cli.global, invocation.environment, invocation.directory);
-    match commands::run(cli.command, &workplace, app.into()).await {
+    let ended = commands::run(cli.command, &workplace, app.into()).await;
+    #[cfg(feature = "otel")]
+    traces::flush().await;
+    match ended {
         Ok(()) => ExitCode::from(exit::DONE),
         Err(error) => {
             report(&error);
@@ -101,6 +113,10 @@ fn report(error: &CliError) {
 /// The code in the documents compiles. (That of the README is an example's, which a test compares.)
 #[cfg(doctest)]
 mod documents {
+    #[doc = include_str!("../../docs/async.md")]
+    mod in_process {}
+    #[doc = include_str!("../../docs/deploying.md")]
+    mod deploying {}
     #[doc = include_str!("../../docs/cli.md")]
     mod cli {}
     #[doc = include_str!("../../docs/batches.md")]

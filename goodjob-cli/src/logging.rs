@@ -2,7 +2,9 @@
 
 use std::io::{self, IsTerminal};
 
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::{EnvFilter, Layer, Registry};
 
 use crate::args::Global;
 use crate::environment::Environment;
@@ -12,16 +14,19 @@ use crate::settings::LogFormat;
 pub(crate) fn start(format: LogFormat, global: &Global, environment: &Environment) {
     let filter = filter(global, environment);
     let colour = io::stderr().is_terminal() && environment.get("NO_COLOR").is_none();
-    let lines = tracing_subscriber::fmt()
-        .with_env_filter(filter)
+    let lines = tracing_subscriber::fmt::layer()
         .with_writer(io::stderr)
         .with_ansi(colour)
         .with_target(false);
-    let started = match format {
-        LogFormat::Auto => lines.try_init(),
-        LogFormat::Pretty => lines.pretty().try_init(),
-        LogFormat::Json => lines.json().flatten_event(true).try_init(),
+    let lines = match format {
+        LogFormat::Auto => lines.boxed(),
+        LogFormat::Pretty => lines.pretty().boxed(),
+        LogFormat::Json => lines.json().flatten_event(true).boxed(),
     };
+    let subscriber = Registry::default().with(lines);
+    #[cfg(feature = "otel")]
+    let subscriber = subscriber.with(crate::traces::layer(environment));
+    let started = subscriber.with(filter).try_init();
     // An error says that the application brought its own subscriber, which then has the say.
     drop(started);
 }

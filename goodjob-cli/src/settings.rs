@@ -20,11 +20,14 @@ pub(crate) use nearest::nearest;
 pub(crate) use problem::{Place, Problem, Problems};
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::num::NonZeroUsize;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use goodjob_core::{
-    Callbacks, Cleanup, Config, Cron, CronEntry, Pools, Preserve, Shutdown, Unhandled, Zone,
+    Callbacks, Cleanup, Config, Cron, CronEntry, ExecutionMode, Pools, Preserve, Shutdown,
+    Unhandled, Zone,
 };
 use goodjob_postgres::{PgOptions, TableNames};
 
@@ -64,6 +67,11 @@ pub(crate) struct Settings {
     pub(crate) log_format: LogFormat,
     /// How the callbacks of batches are made.
     pub(crate) callbacks: Callbacks,
+    /// Where an application's own processes do jobs.
+    pub(crate) execution_mode: ExecutionMode,
+    /// Where probes are answered.
+    pub(crate) probe: Option<SocketAddr>,
+    pub(crate) pidfile: Option<PathBuf>,
     /// By class.
     pub(crate) jobs: BTreeMap<String, JobSettings>,
     /// The file that they came from.

@@ -7,8 +7,10 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 
 /// A signal that asks for the end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Interrupt {
+pub enum Interrupt {
+    /// What Ctrl-C sends.
     Sigint,
+    /// What supervisors send.
     Sigterm,
 }
 
@@ -23,18 +25,25 @@ impl fmt::Display for Interrupt {
 
 /// Catches both signals from now on.
 #[derive(Debug)]
-pub(crate) struct Signals {
+pub struct Signals {
     int: Signal,
     term: Signal,
 }
 
 impl Signals {
-    pub(crate) fn catch() -> io::Result<Self> {
+    /// Instead of ending the process, each is then an event.
+    ///
+    /// # Errors
+    /// When the operating system refuses.
+    ///
+    /// # Panics
+    /// Outside of a tokio runtime.
+    pub fn catch() -> io::Result<Self> {
         Ok(Self { int: signal(SignalKind::interrupt())?, term: signal(SignalKind::terminate())? })
     }
 
     /// The next signal. Cancel safe.
-    pub(crate) async fn next(&mut self) -> Interrupt {
+    pub async fn next(&mut self) -> Interrupt {
         tokio::select! {
             _ = self.int.recv() => Interrupt::Sigint,
             _ = self.term.recv() => Interrupt::Sigterm,

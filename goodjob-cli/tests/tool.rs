@@ -19,6 +19,8 @@ mod explain;
 mod jobs;
 #[path = "tool/pauses.rs"]
 mod pauses;
+#[path = "tool/probes.rs"]
+mod probes;
 #[path = "tool/settings.rs"]
 mod settings;
 #[path = "tool/usage.rs"]

@@ -10,9 +10,10 @@ use async_trait::async_trait;
 use tracing::Instrument;
 
 use crate::backend::Backend;
+use crate::capsule::AtOnce;
 use crate::clock::Timestamp;
 use crate::ids::JobId;
-use crate::job::{Due, EnqueueError, EnqueueHook, EnqueueHooks, Job, NewJob, Sink};
+use crate::job::{Due, EnqueueError, EnqueueHook, EnqueueHooks, Handlers, Job, NewJob, Sink};
 use crate::notes::Notes;
 use crate::store::{Inserted, Store};
 use crate::trouble::Troubles;
@@ -24,13 +25,28 @@ pub struct Adapter {
     hooks: EnqueueHooks,
     /// The job in whose body this is.
     parent: Option<JobId>,
+    /// Does due jobs before a call returns.
+    at_once: Option<AtOnce>,
 }
 
 impl Adapter {
     /// An adapter for a backend.
     #[must_use]
     pub fn new(backend: impl Into<Backend>) -> Self {
-        Self { backend: backend.into(), hooks: EnqueueHooks::new(), parent: None }
+        let (backend, hooks) = (backend.into(), EnqueueHooks::new());
+        Self { backend, hooks, parent: None, at_once: None }
+    }
+
+    /// The adapter of a worker with these jobs: it has their hooks, and knows how they are called back.
+    pub(crate) fn of_worker(backend: Backend, handlers: &Handlers) -> Self {
+        let callbacks = backend.callbacks().clone().and(handlers.defaults().clone());
+        let hooks = handlers.enqueue_hooks().clone();
+        Self { hooks, ..Self::new(backend.with_callbacks(callbacks)) }
+    }
+
+    /// The same, whose due jobs are done before its calls return.
+    pub(crate) fn performing(self, at_once: AtOnce) -> Self {
+        Self { at_once: Some(at_once), ..self }
     }
 
     /// Adds a hook around every enqueue of this adapter and its later clones, inside the hooks that are
@@ -38,11 +54,6 @@ impl Adapter {
     #[must_use]
     pub fn on_enqueue(mut self, hook: impl EnqueueHook) -> Self {
         self.hooks = self.hooks.with(hook);
-        self
-    }
-
-    pub(crate) fn with_hooks(mut self, hooks: EnqueueHooks) -> Self {
-        self.hooks = hooks;
         self
     }
 
@@ -95,7 +106,21 @@ impl Adapter {
         let mut jobs: Vec<NewJob> = jobs.into_iter().collect();
         let mut sink = IntoStore { store: self.store(), stored: Vec::new() };
         self.store_in(&mut jobs, &mut sink).await?;
+        self.perform_stored(&jobs).await?;
         Ok(sink.stored)
+    }
+
+    /// Does those of these jobs that are to be done at once: for who has stored them by
+    /// [`store_in`](Self::store_in) and committed. Does nothing but in the mode
+    /// [`Inline`](crate::ExecutionMode::Inline).
+    ///
+    /// # Errors
+    /// The first error of a job that nothing handled, when all have had their turn; or the store's.
+    pub async fn perform_stored(&self, jobs: &[NewJob]) -> Result<(), EnqueueError> {
+        match &self.at_once {
+            Some(at_once) => Ok(at_once.perform_stored(jobs).await?),
+            None => Ok(()),
+        }
     }
 
     /// What it enqueues into.
@@ -239,7 +264,10 @@ impl<'a> IntoFuture for Enqueue<'a> {
             adapter.store_in(std::slice::from_mut(&mut job), &mut sink).await?;
             match sink.stored.pop() {
                 Some(Inserted::Stopped { by, .. }) => Err(EnqueueError::LimitExceeded(by)),
-                _ => Ok(job.id),
+                _ => {
+                    adapter.perform_stored(std::slice::from_ref(&job)).await?;
+                    Ok(job.id)
+                }
             }
         })
     }

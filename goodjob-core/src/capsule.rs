@@ -3,9 +3,12 @@
 
 mod ahead;
 mod attempt;
+mod backlog;
 mod continuer;
 mod heart;
+mod inline;
 mod janitor;
+mod meter;
 pub(crate) mod panics;
 mod pause;
 mod performer;
@@ -13,18 +16,22 @@ mod poller;
 mod scheduler;
 mod settler;
 mod timetable;
+mod vitals;
 
+pub(crate) use inline::AtOnce;
+pub use inline::{Inline, InlineError, JobFailed};
 pub(crate) use pause::Pause;
 pub use scheduler::PoolState;
+pub use vitals::Vitals;
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, Shared};
 use tokio::sync::{mpsc, oneshot, watch};
-use tokio::task::{JoinHandle, JoinSet};
+use tokio::task::{AbortHandle, JoinHandle, JoinSet};
 use tokio_util::sync::CancellationToken;
 
 use crate::adapter::Adapter;
@@ -34,29 +41,53 @@ use crate::config::{Config, Shutdown};
 use crate::cron::Manager;
 use crate::ids::{JobId, ProcessId};
 use crate::job::{Handlers, Scene};
-use crate::notifier::{Notifier, Signal};
+use crate::notifier::Signal;
+use crate::queue::Pool;
 use crate::store::{Store, StoreError, Wanted};
 use crate::trouble::{Trouble, TroubleKind, Troubles};
+use backlog::Backlog;
 use continuer::{Continuer, Unheard};
 use heart::Heart;
 use janitor::Janitor;
+use meter::Meter;
 use performer::Performer;
 use scheduler::{Common, Scheduler, Wake};
-use settler::{Backlog, Settler};
+use settler::Settler;
 
 /// Everything that does jobs in this process. Cheap to clone; all clones are the same capsule.
 ///
 /// It runs on the tokio runtime that it was started on, beside whatever else runs there. Dropping
 /// the last clone stops nothing: call [`shutdown`](Self::shutdown).
+///
+/// It may be stopped and started again, [`restart`](Self::restart), as before and after the fork of a server
+/// that forks. In a process that was forked off it knows that what ran is its parent's: it shows
+/// no pools and waits for nothing, and `restart` starts anew.
 #[derive(Clone)]
 pub struct Capsule {
     inner: Arc<Inner>,
 }
 
 struct Inner {
-    process: ProcessId,
+    config: Config,
+    handlers: Arc<Handlers>,
     adapter: Adapter,
+    /// The present run, or the last one.
+    run: Mutex<Arc<Running>>,
+    /// One restart at a time.
+    turn: tokio::sync::Mutex<()>,
+}
+
+/// What runs between a start and a stop.
+struct Running {
+    process: ProcessId,
+    /// The process of the operating system that it was started in.
+    pid: u32,
+    /// By which jobs are claimed and settled.
+    store: Arc<dyn Store>,
     pools: Vec<PoolHandle>,
+    /// The tasks without which this is no worker.
+    loops: Vec<AbortHandle>,
+    performer: Arc<Performer>,
     /// No new work.
     stop: CancellationToken,
     /// No more waiting for running work.
@@ -132,41 +163,33 @@ pub struct Drained {
     pub cut_off: Vec<JobId>,
 }
 
-impl Capsule {
-    /// Registers the process, then starts its pools.
-    ///
-    /// # Errors
-    /// When the store cannot be reached or is unfit. Later errors are logged and outlived.
-    pub async fn start(
-        config: Config,
-        handlers: impl Into<Handlers>,
-        backend: impl Into<Backend>,
+impl Running {
+    async fn start(
+        config: &Config,
+        handlers: &Arc<Handlers>,
+        adapter: &Adapter,
     ) -> Result<Self, StoreError> {
-        let handlers: Handlers = handlers.into();
-        let backend = backend.into();
-        let callbacks = backend.callbacks().clone().and(handlers.defaults().clone());
-        let backend = backend.with_callbacks(callbacks);
-        let (store, troubles) = (Arc::clone(backend.store()), backend.troubles().clone());
-        handlers.on_error().into_iter().for_each(|hook| troubles.tell(Arc::clone(hook)));
-        let adapter = Adapter::new(backend.clone()).with_hooks(handlers.enqueue_hooks().clone());
-        let handlers = Arc::new(handlers);
+        let backend = adapter.backend();
+        let troubles = backend.troubles().clone();
         let (stop, cut) = (CancellationToken::new(), CancellationToken::new());
         panics::keep_locations();
 
         let states: Vec<watch::Sender<PoolState>> =
             config.pools.iter().map(|_| watch::Sender::default()).collect();
         let reports: Vec<_> = states.iter().map(watch::Sender::subscribe).collect();
-        let janitor = Janitor::new(config.cleanup, &backend, reports.clone());
+        let janitor = Janitor::new(config.cleanup, backend, reports.clone());
         let clock = Clock::system();
-        let cron = Manager::new(config.cron.clone(), &backend, &clock)?;
-        let heart = Heart::new(&config, &handlers, &backend, clock.clone(), reports);
+        let cron = Manager::new(config.cron.clone(), backend, &clock)?;
+        let heart = Heart::new(config, handlers, backend, clock.clone(), reports);
+        // The last wait: who stops waiting for a start leaves nothing running.
         heart.beat().await?;
 
-        let (store, continuer, unheard) = follow(store, &backend, &config, &stop, &cut);
+        let (store, continuer, unheard) = follow(backend, config, &stop, &cut);
         let followed = backend.clone().with_store(Arc::clone(&store));
-        let settler = Settler::start(&followed, cut.clone(), config.slots());
+        let meter = Arc::new(Meter::of(&handlers.classes()));
+        let settler = Settler::start(&followed, cut.clone(), config.slots(), Arc::clone(&meter));
         let performer = Arc::new(Performer {
-            handlers: Arc::clone(&handlers),
+            handlers: Arc::clone(handlers),
             max_interruptions: config.max_interruptions,
             defaults: config.defaults(),
             cancel_grace: config.cancel_grace,
@@ -180,29 +203,36 @@ impl Capsule {
         });
         let common = Common {
             clock,
-            store,
+            store: Arc::clone(&store),
             troubles: troubles.clone(),
-            performer,
+            performer: Arc::clone(&performer),
             settler: settler.handle(),
             max_cache: config.max_cache,
             poll_interval: config.poll_interval,
         };
         let mut schedulers = JoinSet::new();
         let mut pools = Vec::new();
+        let mut loops = vec![settler.task()];
         for (pool, state) in config.pools.iter().zip(states) {
             let wanted = Wanted { queues: pool.queues.clone(), classes: handlers.classes() };
             let (wake, wakes) = mpsc::unbounded_channel();
             pools.push(PoolHandle { wanted: wanted.clone(), wake, state: state.subscribe() });
             let scheduler = Scheduler::new(pool.max_threads, wanted, common.clone(), wakes, state);
-            schedulers.spawn(scheduler.run(stop.clone(), cut.clone()));
+            loops.push(schedulers.spawn(scheduler.run(stop.clone(), cut.clone())));
         }
 
-        let listening = listen(Arc::clone(backend.notifier()), pools.clone(), stop.clone());
+        let mut listening = JoinSet::new();
+        let (heard, signals) = mpsc::channel(256);
+        let (notifier, until) = (Arc::clone(backend.notifier()), stop.clone());
+        loops.push(listening.spawn(async move { notifier.listen(heard, until).await }));
+        loops.push(listening.spawn(route(signals, pools.clone(), meter)));
         let janitor = tokio::spawn(janitor.run(stop.clone()));
         let cron = tokio::spawn(cron.run(stop.clone()));
+        loops.push(cron.abort_handle());
         let heart_stop = CancellationToken::new();
         let process = heart.id();
         let heart = tokio::spawn(heart.run(heart_stop.clone()));
+        loops.push(heart.abort_handle());
         let backlog = settler.backlog();
         let tasks = Tasks {
             listening,
@@ -217,14 +247,103 @@ impl Capsule {
         };
         let ended = tokio::spawn(tasks.end(stop.clone()));
         let ended = ended.map(Result::unwrap_or_default).boxed().shared();
-        let inner = Inner { process, adapter, pools, stop, cut, backlog, unheard, ended };
-        Ok(Self { inner: Arc::new(inner) })
+        let pid = std::process::id();
+        Ok(Self {
+            process,
+            pid,
+            store,
+            pools,
+            loops,
+            performer,
+            stop,
+            cut,
+            backlog,
+            unheard,
+            ended,
+        })
     }
 
-    /// The id of this process in the store.
+    /// Whether this process was forked off the one that it was started in. Its tasks did not come along.
+    fn is_the_parents(&self) -> bool {
+        self.pid != std::process::id()
+    }
+
+    /// Waits until all that has ended is written, with what follows from it.
+    async fn written(&self) {
+        self.backlog.written().await;
+        if let Some(unheard) = &self.unheard {
+            unheard.told().await;
+        }
+    }
+}
+
+impl Capsule {
+    /// Registers the process, then starts its pools.
+    ///
+    /// # Errors
+    /// When the store cannot be reached or is unfit. Later errors are logged and outlived.
+    pub async fn start(
+        config: Config,
+        handlers: impl Into<Handlers>,
+        backend: impl Into<Backend>,
+    ) -> Result<Self, StoreError> {
+        let handlers = handlers.into();
+        let adapter = Adapter::of_worker(backend.into(), &handlers);
+        Self::start_with(config, handlers, adapter).await
+    }
+
+    /// As [`start`](Self::start), with the adapter that its jobs enqueue by.
+    async fn start_with(
+        config: Config,
+        handlers: Handlers,
+        adapter: Adapter,
+    ) -> Result<Self, StoreError> {
+        let handlers = Arc::new(handlers);
+        tell_of_troubles(&handlers, &adapter);
+        let run = Mutex::new(Arc::new(Running::start(&config, &handlers, &adapter).await?));
+        let turn = tokio::sync::Mutex::default();
+        Ok(Self { inner: Arc::new(Inner { config, handlers, adapter, run, turn }) })
+    }
+
+    /// Shuts down as `mode` says, if it has not been, and starts again with the same configuration and
+    /// jobs, as a new process in the store. The gem's `GoodJob.restart`.
+    ///
+    /// For a server that forks: `shutdown` before the fork, `restart` in each process after it, on its own
+    /// runtime. All clones are started again with it. Says how the shutdown went.
+    ///
+    /// # Errors
+    /// As [`start`](Self::start). It is stopped then, and may be tried again.
+    pub async fn restart(&self, mode: Shutdown) -> Result<Drained, StoreError> {
+        let _turn = self.inner.turn.lock().await;
+        let drained = self.shutdown(mode).await;
+        let Inner { config, handlers, adapter, .. } = &*self.inner;
+        if self.run().is_the_parents() {
+            // The thread that told the hook did not come along.
+            tell_of_troubles(handlers, adapter);
+        }
+        let run = Arc::new(Running::start(config, handlers, adapter).await?);
+        let before = std::mem::replace(&mut *self.slot(), run);
+        if before.is_the_parents() {
+            // Its tasks and wakers belong to a runtime that is not here. What is left of them is a copy, and
+            // goes with this process.
+            std::mem::forget(before);
+        }
+        Ok(drained)
+    }
+
+    fn slot(&self) -> std::sync::MutexGuard<'_, Arc<Running>> {
+        // Nothing in here panics while it holds the lock, so a poisoned one is still consistent.
+        self.inner.run.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn run(&self) -> Arc<Running> {
+        Arc::clone(&self.slot())
+    }
+
+    /// The id of this process in the store. A new one after each restart.
     #[must_use]
     pub fn process(&self) -> ProcessId {
-        self.inner.process
+        self.run().process
     }
 
     /// Enqueues into the store that this capsule works on, with the hooks of its registry.
@@ -233,16 +352,25 @@ impl Capsule {
         &self.inner.adapter
     }
 
+    /// The pools as they were configured, in the order of [`pools`](Self::pools).
+    #[must_use]
+    pub fn configured_pools(&self) -> &[Pool] {
+        &self.inner.config.pools
+    }
+
     /// What each pool is doing, in the order of the configuration.
     #[must_use]
     pub fn pools(&self) -> Vec<PoolState> {
-        self.inner.pools.iter().map(|pool| pool.state.borrow().clone()).collect()
+        let run = self.run();
+        let pools = if run.is_the_parents() { &[] } else { run.pools.as_slice() };
+        pools.iter().map(|pool| pool.state.borrow().clone()).collect()
     }
 
     /// Whether a shutdown has begun.
     #[must_use]
     pub fn is_stopping(&self) -> bool {
-        self.inner.stop.is_cancelled()
+        let run = self.run();
+        run.stop.is_cancelled() || run.is_the_parents()
     }
 
     /// Waits until no pool has had anything to do for `quiet`.
@@ -263,17 +391,21 @@ impl Capsule {
     /// Waits until no due job is left that its pools want, not even one that another made meanwhile,
     /// and all outcomes are written. Future jobs are not waited for. Ends with the capsule, too.
     pub async fn drained(&self) {
+        let run = self.run();
+        if run.is_the_parents() {
+            return;
+        }
         loop {
             // An outcome that is not written yet may make its job due again, or a callback of its batch.
-            self.written().await;
+            run.written().await;
             let performed = self.performed();
-            for pool in &self.inner.pools {
+            for pool in &run.pools {
                 let (answer, heard) = oneshot::channel();
                 // A pool that has stopped drops the question: it will find nothing more.
                 let _ = pool.wake.send(Wake::Ask(answer));
                 let _ = heard.await;
             }
-            self.written().await;
+            run.written().await;
             if self.performed() == performed && !self.is_busy() {
                 return;
             }
@@ -288,16 +420,20 @@ impl Capsule {
     /// are told how it went. Dropping the returned future does not take the shutdown back; it only
     /// forgets a time limit.
     pub async fn shutdown(&self, mode: Shutdown) -> Drained {
-        self.inner.stop.cancel();
-        let ended = self.inner.ended.clone();
+        let run = self.run();
+        if run.is_the_parents() {
+            return Drained::default();
+        }
+        run.stop.cancel();
+        let ended = run.ended.clone();
         match mode {
             Shutdown::Forever => {}
-            Shutdown::Now => self.inner.cut.cancel(),
+            Shutdown::Now => run.cut.cancel(),
             Shutdown::After(patience) => {
                 if let Ok(drained) = tokio::time::timeout(patience, ended.clone()).await {
                     return drained;
                 }
-                self.inner.cut.cancel();
+                run.cut.cancel();
             }
         }
         ended.await
@@ -305,15 +441,10 @@ impl Capsule {
 
     /// Ends the waiting of a [`shutdown`](Self::shutdown) that is under way, as a second signal does.
     pub fn hurry(&self) {
-        self.inner.stop.cancel();
-        self.inner.cut.cancel();
-    }
-
-    /// Waits until all that has ended is written, with what follows from it.
-    async fn written(&self) {
-        self.inner.backlog.written().await;
-        if let Some(unheard) = &self.inner.unheard {
-            unheard.told().await;
+        let run = self.run();
+        if !run.is_the_parents() {
+            run.stop.cancel();
+            run.cut.cancel();
         }
     }
 
@@ -328,18 +459,25 @@ impl Capsule {
 
 impl fmt::Debug for Capsule {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Capsule").field("process", &self.inner.process).finish_non_exhaustive()
+        f.debug_struct("Capsule").field("process", &self.process()).finish_non_exhaustive()
+    }
+}
+
+/// Has the hook of the registry told of everything that goes wrong.
+fn tell_of_troubles(handlers: &Handlers, adapter: &Adapter) {
+    if let Some(hook) = handlers.on_error() {
+        adapter.troubles().tell(Arc::clone(hook));
     }
 }
 
 /// The store by which jobs are claimed and settled, so that batches go on where there are some.
 fn follow(
-    store: Arc<dyn Store>,
     backend: &Backend,
     config: &Config,
     stop: &CancellationToken,
     cut: &CancellationToken,
 ) -> (Arc<dyn Store>, Option<Continuer>, Option<Unheard>) {
+    let store = Arc::clone(backend.store());
     let Some(batches) = backend.batches() else { return (store, None, None) };
     let (batches, callbacks) = (Arc::clone(batches), backend.callbacks().clone());
     let (stop, cut) = (stop.clone(), cut.clone());
@@ -348,23 +486,13 @@ fn follow(
     (store, Some(continuer), Some(unheard))
 }
 
-/// Hears notices until `stop`, and passes them on.
-fn listen(
-    notifier: Arc<dyn Notifier>,
-    pools: Vec<PoolHandle>,
-    stop: CancellationToken,
-) -> JoinSet<()> {
-    let (heard, signals) = mpsc::channel(256);
-    let mut listening = JoinSet::new();
-    listening.spawn(async move { notifier.listen(heard, stop).await });
-    listening.spawn(route(signals, pools));
-    listening
-}
-
 /// Passes each notice on to every pool that wants its queue. The gem stops at the first pool that
 /// takes it; telling all costs a search that finds nothing, and needs no answer from a busy pool.
-async fn route(mut signals: mpsc::Receiver<Signal>, pools: Vec<PoolHandle>) {
+async fn route(mut signals: mpsc::Receiver<Signal>, pools: Vec<PoolHandle>, meter: Arc<Meter>) {
     while let Some(signal) = signals.recv().await {
+        if matches!(signal, Signal::Notice(_)) {
+            meter.noticed();
+        }
         for PoolHandle { wanted, wake, .. } in &pools {
             let message = match &signal {
                 Signal::Resync => Wake::Resync,
@@ -378,5 +506,43 @@ async fn route(mut signals: mpsc::Receiver<Signal>, pools: Vec<PoolHandle>) {
             // A scheduler that has ended wants no more notices.
             let _ = wake.send(message);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::MemoryStore;
+
+    /// A capsule in a process that was forked off: its run carries the pid of another one.
+    async fn forked() -> (Capsule, Capsule) {
+        let memory = Arc::new(MemoryStore::new(Clock::system()));
+        let parents = Capsule::start(Config::default(), Handlers::default(), memory.clone()).await;
+        let childs = Capsule::start(Config::default(), Handlers::default(), memory).await;
+        let (parents, childs) = (parents.unwrap(), childs.unwrap());
+        let copy = Running {
+            pid: std::process::id() + 1,
+            process: parents.process(),
+            ..Running::start(&Config::default(), &Arc::default(), parents.adapter()).await.unwrap()
+        };
+        let run = std::mem::replace(&mut *childs.slot(), Arc::new(copy));
+        run.stop.cancel();
+        (parents, childs)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn after_a_fork_nothing_of_the_parents_is_waited_for_or_shown() {
+        let (parent, child) = forked().await;
+        assert!(child.is_stopping() && child.pools().is_empty());
+        assert_eq!(child.shutdown(Shutdown::Forever).await, Drained::default());
+        assert!(!child.run().stop.is_cancelled(), "the parent's run is the parent's");
+        assert!(!child.vitals().started && !child.pulse().await);
+        let (before, drained) = (child.process(), child.restart(Shutdown::Forever).await.unwrap());
+        assert_eq!(drained, Drained::default());
+        assert_ne!(child.process(), before);
+        assert!(child.vitals().started && child.pulse().await);
+        assert!(parent.vitals().started && !parent.is_stopping());
+        child.shutdown(Shutdown::Forever).await;
+        parent.shutdown(Shutdown::Forever).await;
     }
 }

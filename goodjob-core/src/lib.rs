@@ -20,7 +20,8 @@
 //! Beside it stand `queue.rs` (which queues a pool takes), `capsule/timetable.rs` (future jobs),
 //! `capsule/heart.rs` (the heartbeat), `capsule/janitor.rs` (old jobs are deleted), `cron.rs` (jobs at times),
 //! `batch.rs` with `capsule/continuer.rs` (batches), `bulk.rs` (many jobs at once), `limits.rs` (how many jobs
-//! may wait and run) and `store/memory.rs` (a store to test with and to read).
+//! may wait and run) and `store/memory.rs` (a store to test with and to read). `mode.rs` and `setup.rs` say
+//! whether this process does jobs at all, and `capsule/inline.rs` does them while their caller waits.
 //! This crate knows no SQL and no HTTP; a backend implements [`Store`] and [`Notifier`].
 
 mod adapter;
@@ -35,9 +36,11 @@ mod host;
 mod ids;
 mod job;
 mod limits;
+mod mode;
 mod notes;
 mod notifier;
 mod queue;
+mod setup;
 mod store;
 mod trouble;
 
@@ -49,7 +52,7 @@ pub use batch::{
     EnqueuedBatch, NewBatch, RetriedBatch, Sight, StoredBatch, progress,
 };
 pub use bulk::Bulk;
-pub use capsule::{Capsule, Drained, PoolState};
+pub use capsule::{Capsule, Drained, Inline, InlineError, JobFailed, PoolState, Vitals};
 pub use clock::{Clock, Timestamp};
 pub use config::{
     Cleanup, Config, DEFAULT_BATCH_SWEEP, DEFAULT_CANCEL_GRACE, DEFAULT_CLEANUP_INTERVAL,
@@ -70,9 +73,11 @@ pub use job::{
     TraceHook, TraceIds, TraceParent, TraceParentError, Unhandled, Verdict, ruby,
 };
 pub use limits::{Admission, LimitExceeded, LimitStore, Question, Tally, waits_for_room};
+pub use mode::{ExecutionMode, ExecutionModeError, Role};
 pub use notes::{JobNotes, Note, Notes, Progress};
 pub use notifier::{CHANNEL, Notice, NoticeError, Notifier, Signal};
 pub use queue::{Pool, Pools, QueueSelector, QueueStringError};
+pub use setup::Setup;
 pub use store::{
     Claim, Claims, Cleaned, ErrorEvent, ExecutionRecord, Fate, Health, Inserted, Inspect,
     JobRecord, JobState, LockState, MemoryStore, Outcome, PoolReport, ProcessRecord, Retention,

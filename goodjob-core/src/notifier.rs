@@ -18,6 +18,11 @@ pub trait Notifier: Send + Sync + 'static {
     /// Forwards what arrives until `stop`. Reconnects by itself. Whenever it begins to hear, the
     /// first time as after a reconnect, it sends [`Signal::Resync`]: what was sent before is lost.
     async fn listen(&self, to: mpsc::Sender<Signal>, stop: CancellationToken);
+
+    /// Whether notices can be heard now, as a probe asks. Waits for nothing. By default they always can.
+    fn is_listening(&self) -> bool {
+        true
+    }
 }
 
 /// What a listener hears.

@@ -11,6 +11,8 @@ mod cron;
 mod heart;
 #[path = "engine/hooks.rs"]
 mod hooks;
+#[path = "engine/inline.rs"]
+mod inline;
 #[path = "engine/janitor.rs"]
 mod janitor;
 #[path = "engine/limits.rs"]

@@ -34,6 +34,8 @@ pub(crate) struct Search<'a> {
     pub(crate) slack: usize,
     /// Where to look; `None` where there is no index to read lanes by.
     pub(crate) lanes: Option<&'a Lanes>,
+    /// These alone, if it is about certain jobs.
+    pub(crate) jobs: Option<&'a [Uuid]>,
 }
 
 /// A job that was claimed. Of its row only as much is read as the lock session has to know: while it reads,
@@ -114,14 +116,15 @@ pub(crate) async fn claim(
     session: &str,
     search: &Search<'_>,
 ) -> sqlx::Result<Found> {
-    let Search { wanted, max, suspects, known, slack, lanes } = *search;
+    let Search { wanted, max, suspects, known, slack, lanes, jobs } = *search;
     let strategy = options.lock_strategy;
     let (mode, names) = selection(&wanted.queues);
     let count = |number: usize| i64::try_from(number).unwrap_or(i64::MAX);
     let depth = lanes.map_or(0, |lanes| lanes.depth(max + slack));
-    let statement = match lanes {
-        Some(_) => sql::CLAIM_LANES,
-        None => statement(strategy, &wanted.queues),
+    let statement = match (lanes, jobs) {
+        (_, Some(_)) => sql::CLAIM_JOBS,
+        (Some(_), None) => sql::CLAIM_LANES,
+        (None, None) => statement(strategy, &wanted.queues),
     };
     let query = sqlx::query(dialect.sql(statement))
         .bind(&wanted.classes)
@@ -134,6 +137,7 @@ pub(crate) async fn claim(
         .bind(suspects == Suspects::Only)
         .bind(known);
     let query = match lanes {
+        _ if jobs.is_some() => query.bind(jobs),
         Some(Lanes { lanes, .. }) => query
             .bind(lanes.iter().map(|lane| lane.queue.as_deref()).collect::<Vec<_>>())
             .bind(lanes.iter().map(|lane| lane.priority).collect::<Vec<_>>())

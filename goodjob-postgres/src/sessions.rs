@@ -21,6 +21,7 @@ use sqlx::postgres::PgConnectOptions;
 use sqlx::{Connection, PgConnection};
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
 use tokio::time::Instant;
+use uuid::Uuid;
 
 use crate::claim::Catch;
 use crate::dialect::Dialect;
@@ -46,13 +47,12 @@ pub(crate) enum LockCommand {
     Claim {
         wanted: Wanted,
         max: usize,
+        /// These alone, if it is about certain jobs.
+        jobs: Option<Vec<Uuid>>,
         reply: Reply<Catch>,
     },
     /// The ends of these attempts are committed, or they were given back.
-    Unlock {
-        tokens: Vec<Token>,
-        given_back: bool,
-    },
+    Unlock { tokens: Vec<Token>, given_back: bool },
 }
 
 /// What the notify session is asked for.
@@ -162,9 +162,14 @@ impl Sessions {
         Ok(Self { common: shared, lock, notify, thread: Some(thread.map_err(failed)?) })
     }
 
-    pub(crate) async fn claim(&self, wanted: &Wanted, max: usize) -> Result<Claims, StoreError> {
+    pub(crate) async fn claim(
+        &self,
+        wanted: &Wanted,
+        max: usize,
+        jobs: Option<Vec<Uuid>>,
+    ) -> Result<Claims, StoreError> {
         let (reply, answer) = oneshot::channel();
-        let command = LockCommand::Claim { wanted: wanted.clone(), max, reply };
+        let command = LockCommand::Claim { wanted: wanted.clone(), max, jobs, reply };
         self.lock.send(command).await.map_err(|_| ended())?;
         let found = answer.await.map_err(|_| ended())??;
         let tokens: Vec<Token> = found.tokens().collect();

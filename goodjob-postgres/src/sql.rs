@@ -19,6 +19,7 @@ statements! {
     CLAIM_IN_ORDER = "claim_paused" "claim_candidates_in_order" "claim_start";
     CLAIM_ADVISORY = "claim_paused" "claim_candidates_advisory" "claim_start";
     CLAIM_LANES = "claim_paused" "claim_candidates_lanes" "claim_start";
+    CLAIM_JOBS = "claim_paused" "claim_candidates_jobs" "claim_start";
     LANES_ANY = "lanes_any" "lanes_list";
     LANES_ONLY = "lanes_only" "lanes_list";
     HAS_LANES = "has_lanes";

@@ -106,7 +106,7 @@ struct DueRow {
 /// When the database cannot be asked.
 pub async fn status(store: &PgStore) -> sqlx::Result<Status> {
     let pool = store.pool();
-    let queues = sqlx::query_as(store.sql(sql::QUEUES)).fetch_all(pool).await?;
+    let queues = queues(store).await?;
     let (succeeded, discarded) = sqlx::query_as(store.sql(sql::FINISHED)).fetch_one(pool).await?;
     let processes: Vec<ProcessRow> =
         sqlx::query_as(store.sql(sql::PROCESSES)).fetch_all(pool).await?;
@@ -114,6 +114,14 @@ pub async fn status(store: &PgStore) -> sqlx::Result<Status> {
     let due: Vec<DueRow> = sqlx::query_as(store.sql(sql::DUE_CLASSES)).fetch_all(pool).await?;
     let unserved = due.into_iter().filter_map(|due| unserved(due, &processes)).collect();
     Ok(Status { queues, succeeded, discarded, processes, unserved })
+}
+
+/// Unfinished jobs by queue alone: the part of [`status`] that a monitor asks for again and again.
+///
+/// # Errors
+/// When the database cannot be asked.
+pub async fn queues(store: &PgStore) -> sqlx::Result<Vec<QueueStatus>> {
+    sqlx::query_as(store.sql(sql::QUEUES)).fetch_all(store.pool()).await
 }
 
 impl From<ProcessRow> for ProcessStatus {

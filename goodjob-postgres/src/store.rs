@@ -1,6 +1,7 @@
 //! [`PgStore`]: jobs in Postgres. Each method is one call into a file beside this one.
 
 mod connect;
+mod generations;
 
 pub(crate) use connect::ServerRow;
 pub use connect::connect;
@@ -20,6 +21,8 @@ use sqlx::{PgPool, SqlStr};
 use tokio::sync::{broadcast, mpsc, watch};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
+
+use generations::Generations;
 
 use crate::batches::Witnesses;
 use crate::dialect::{Columns, Dialect};
@@ -43,9 +46,11 @@ const SIGNALS: usize = 4096;
 ///
 /// As a plain store it uses a small pool. The first [`Store::beat`] registers a process and opens the
 /// two sessions that hold locks; [`Store::leave`] closes them again. One store is one process.
+///
+/// In a process that was forked off it makes connections of its own, and leaves those of the parent alone.
 #[derive(Clone)]
 pub struct PgStore {
-    inner: Arc<Inner>,
+    inner: Arc<Generations>,
 }
 
 struct Inner {
@@ -253,7 +258,12 @@ impl Store for PgStore {
     }
 
     async fn claim(&self, wanted: &Wanted, max: usize) -> Result<Claims, StoreError> {
-        self.sessions()?.claim(wanted, max).await
+        self.sessions()?.claim(wanted, max, None).await
+    }
+
+    async fn claim_jobs(&self, jobs: &[JobId], wanted: &Wanted) -> Result<Claims, StoreError> {
+        let ids = jobs.iter().map(JobId::as_uuid).collect();
+        self.sessions()?.claim(wanted, jobs.len(), Some(ids)).await
     }
 
     async fn settle(&self, ended: &[(Token, Settlement)]) -> Result<Vec<Settled>, StoreError> {
@@ -309,7 +319,7 @@ impl Store for PgStore {
         let first = self.sessions().is_err();
         if first {
             let PgOptions { lock_strategy, .. } = self.inner.options;
-            let Inner { dialect, troubles, .. } = &*self.inner;
+            let Inner { dialect, troubles, .. } = &**self.inner;
             fleet::admit(self.pool(), dialect, process.id, lock_strategy, troubles).await?;
         }
         let opened = FirstBeat { store: first.then_some(self) };
@@ -340,6 +350,10 @@ impl Store for PgStore {
 
 #[async_trait]
 impl Notifier for PgStore {
+    fn is_listening(&self) -> bool {
+        *self.inner.hearing.borrow()
+    }
+
     async fn listen(&self, to: mpsc::Sender<Signal>, stop: CancellationToken) {
         let mut signals = self.inner.signals.subscribe();
         let mut hearing = self.inner.hearing.subscribe();

@@ -37,6 +37,8 @@ mod fleet;
 mod floors;
 #[path = "postgres/idle.rs"]
 mod idle;
+#[path = "postgres/inline.rs"]
+mod inline;
 #[path = "postgres/inside.rs"]
 mod inside;
 #[path = "postgres/limits.rs"]

@@ -30,6 +30,8 @@ mod floors;
 mod growth;
 #[path = "postgres/idle.rs"]
 mod idle;
+#[path = "postgres/inline.rs"]
+mod inline;
 #[path = "postgres/inside.rs"]
 mod inside;
 #[path = "postgres/limits.rs"]

@@ -111,6 +111,7 @@ macro_rules! conformance_tests {
             claim {
                 nothing_is_claimed_before_the_first_beat
                 a_claim_starts_an_attempt
+                certain_jobs_are_claimed_if_they_are_due_free_and_wanted
                 smaller_priorities_then_earlier_times_then_smaller_ids_come_first
                 a_job_without_a_priority_comes_last
                 the_selector_all_takes_every_queue

@@ -1,5 +1,7 @@
 //! `goodjob start`: runs jobs until a signal, an idle timeout, or with `--once` until none is due.
 
+use std::net::SocketAddr;
+
 use goodjob_core::{Backend, Callbacks, Capsule, Config, CronEntry, Drained, Handlers};
 use goodjob_postgres::{LockStrategy, PgOptions, PgStore};
 use tracing::{info, warn};
@@ -8,8 +10,11 @@ use super::Workplace;
 use super::workplace::{all_entries, all_jobs};
 use crate::args::StartArgs;
 use crate::error::CliError;
+use crate::pidfile::Pidfile;
+use crate::probe::{Probe, ProbeServer};
 use crate::settings::{Problems, Settings};
 use crate::signals::{Interrupt, Signals};
+use crate::systemd;
 
 pub(super) async fn start(
     args: &StartArgs,
@@ -22,18 +27,27 @@ pub(super) async fn start(
     let database = settings.database.as_ref().ok_or(CliError::NoDatabase)?;
     // Before connecting, so that a signal from here on ends the worker in order.
     let mut signals = Signals::catch().map_err(|error| CliError::Failed(error.to_string()))?;
+    let _pidfile = settings.pidfile.as_deref().map(Pidfile::write).transpose()?;
+    // Before the capsule, which counts only for a recorder that is there when it starts.
+    let probes = settings.probe.map(answer_probes).transpose()?;
 
     let mut config = settings.config();
     // A worker that ends when nothing is due waits for no tick.
     config.cron.entries = if settings.enable_cron && !args.once { entries } else { Vec::new() };
-    let capsule = tokio::select! {
-        capsule = connect(database, &config, &settings.callbacks, &handlers) => capsule?,
+    let (capsule, store) = tokio::select! {
+        connected = connect(database, &config, &settings.callbacks, &handlers) => connected?,
         signal = signals.next() => return interrupted_early(signal),
     };
+    if let Some((probe, _)) = &probes {
+        probe.watch(&capsule, &store);
+    }
     announce(&capsule, &config, &settings, database, &handlers);
+    systemd::ready();
+    let _watchdog = systemd::watchdog(&capsule);
 
     let reason = until_the_end(&capsule, args.once, &settings, &mut signals).await;
     info!("{reason}: taking no new jobs");
+    systemd::stopping();
     shut_down(&capsule, &settings, &mut signals).await
 }
 
@@ -51,10 +65,18 @@ async fn connect(
     config: &Config,
     callbacks: &Callbacks,
     handlers: &Handlers,
-) -> Result<Capsule, CliError> {
+) -> Result<(Capsule, PgStore), CliError> {
     let store = PgStore::connect(database.clone()).await?;
-    let backend = Backend::from(store).with_callbacks(callbacks.clone());
-    Ok(Capsule::start(config.clone(), handlers.clone(), backend).await?)
+    let backend = Backend::from(&store).with_callbacks(callbacks.clone());
+    Ok((Capsule::start(config.clone(), handlers.clone(), backend).await?, store))
+}
+
+fn answer_probes(address: SocketAddr) -> Result<(Probe, ProbeServer), CliError> {
+    let probe = Probe::new();
+    let server = ProbeServer::start(address, &probe)
+        .map_err(|reason| CliError::Probe { address, reason })?;
+    info!("probes are answered at http://{}", server.address());
+    Ok((probe, server))
 }
 
 /// Nothing was claimed yet, so there is nothing to wait for.

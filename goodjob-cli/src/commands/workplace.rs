@@ -56,25 +56,34 @@ impl Workplace {
     }
 
     fn file(&self) -> Result<Option<SettingsFile>, Problem> {
-        let named = match (&self.global.config, self.environment.get(CONFIG_VARIABLE)) {
-            (Some(path), _) => Some((path.clone(), Place::Flag("--config".to_owned()))),
-            (None, Some(path)) => Some((path.into(), Place::Variable(CONFIG_VARIABLE.to_owned()))),
-            (None, None) => None,
-        };
-        match named {
-            Some((path, place)) => read(&path, &path).map(Some).map_err(|(_, reason)| Problem {
-                message: format!("cannot read {}: {reason}", path.display()),
-                place,
-            }),
-            None => match read(&self.directory.join(FILE), Path::new(FILE)) {
-                Ok(file) => Ok(Some(file)),
-                Err((ErrorKind::NotFound, _)) => Ok(None),
-                Err((_, message)) => {
-                    let place = Place::File { path: FILE.to_owned(), key: String::new() };
-                    Err(Problem { place, message })
-                }
-            },
-        }
+        settings_file(self.global.config.as_deref(), &self.environment, &self.directory)
+    }
+}
+
+/// The settings file that was named by the flag or the variable, or lies in the directory.
+pub(crate) fn settings_file(
+    flag: Option<&Path>,
+    environment: &Environment,
+    directory: &Path,
+) -> Result<Option<SettingsFile>, Problem> {
+    let named = match (flag, environment.get(CONFIG_VARIABLE)) {
+        (Some(path), _) => Some((path.to_owned(), Place::Flag("--config".to_owned()))),
+        (None, Some(path)) => Some((path.into(), Place::Variable(CONFIG_VARIABLE.to_owned()))),
+        (None, None) => None,
+    };
+    match named {
+        Some((path, place)) => read(&path, &path).map(Some).map_err(|(_, reason)| Problem {
+            message: format!("cannot read {}: {reason}", path.display()),
+            place,
+        }),
+        None => match read(&directory.join(FILE), Path::new(FILE)) {
+            Ok(file) => Ok(Some(file)),
+            Err((ErrorKind::NotFound, _)) => Ok(None),
+            Err((_, message)) => {
+                let place = Place::File { path: FILE.to_owned(), key: String::new() };
+                Err(Problem { place, message })
+            }
+        },
     }
 }
 

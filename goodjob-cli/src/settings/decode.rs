@@ -1,12 +1,14 @@
 //! From what was typed to what it means. The only place that knows sentinels such as `-1`.
 
+use std::net::{IpAddr, Ipv4Addr};
 use std::num::NonZeroUsize;
+use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
 use goodjob_core::{
-    Callbacks, DEFAULT_CLEANUP_INTERVAL, DEFAULT_CLEANUP_INTERVAL_JOBS, Pools, Preserve, Shutdown,
-    Unhandled, Zone,
+    Callbacks, DEFAULT_CLEANUP_INTERVAL, DEFAULT_CLEANUP_INTERVAL_JOBS, ExecutionMode, Pools,
+    Preserve, Shutdown, Unhandled, Zone,
 };
 use goodjob_postgres::{DequeueOrder, HashFunction, LockStrategy, TableNames};
 
@@ -178,6 +180,30 @@ pub(super) fn log_format(text: &str) -> Decoded<LogFormat> {
         "pretty" => Ok(LogFormat::Pretty),
         "json" => Ok(LogFormat::Json),
         _ => Err(Unfit::Expected("auto, pretty or json")),
+    }
+}
+
+pub(super) fn execution_mode(text: &str) -> Decoded<ExecutionMode> {
+    const EXPECTED: &str = "inline, external, async, async_server or async_all";
+    text.trim().parse().map_err(|_| Unfit::Expected(EXPECTED))
+}
+
+pub(super) fn port(text: &str) -> Decoded<u16> {
+    number(text, "a port, 0 to 65535; 0 takes any that is free")
+}
+
+pub(super) fn address(text: &str) -> Decoded<IpAddr> {
+    const EXPECTED: &str = "an IP address such as 127.0.0.1, 0.0.0.0 or ::";
+    match text.trim() {
+        "localhost" => Ok(IpAddr::V4(Ipv4Addr::LOCALHOST)),
+        text => text.parse().map_err(|_| Unfit::Expected(EXPECTED)),
+    }
+}
+
+pub(super) fn path(text: &str) -> Decoded<PathBuf> {
+    match text.trim() {
+        "" => Err(Unfit::Expected("a path")),
+        path => Ok(path.into()),
     }
 }
 

@@ -297,6 +297,40 @@ pub(crate) const KEYS: &[Key] = &[
         meaning: "Seconds that a cancelled job has to wind up before it is dropped",
     },
     Key {
+        name: "execution_mode",
+        flag: Flag::None,
+        variables: &["GOOD_JOB_EXECUTION_MODE"],
+        default: Some("external"),
+        value: "MODE",
+        meaning: "Where an application's own processes do jobs: external, async (in its servers), async_all \
+                  or inline. A worker does jobs whatever it says",
+    },
+    Key {
+        name: "probe_port",
+        flag: Flag::Worker("probe-port"),
+        variables: &["GOOD_JOB_PROBE_PORT"],
+        default: None,
+        value: "PORT",
+        meaning: "Where probes and Prometheus are answered over HTTP: /status, /status/started, \
+                  /status/connected, /metrics; without it nowhere",
+    },
+    Key {
+        name: "probe_host",
+        flag: Flag::Worker("probe-host"),
+        variables: &["GOOD_JOB_PROBE_HOST"],
+        default: Some("127.0.0.1"),
+        value: "ADDRESS",
+        meaning: "The address of that port; 0.0.0.0 lets other machines ask, such as a kubelet",
+    },
+    Key {
+        name: "pidfile",
+        flag: Flag::Worker("pidfile"),
+        variables: &["GOOD_JOB_PIDFILE"],
+        default: None,
+        value: "PATH",
+        meaning: "A file for the process id, removed at the end; refused while it names a live process",
+    },
+    Key {
         name: "log_format",
         flag: Flag::Everywhere("log-format"),
         variables: &["GOOD_JOB_LOG_FORMAT"],
@@ -312,9 +346,6 @@ pub(crate) const KEYS: &[Key] = &[
 pub(crate) const GEM_ONLY: &[&str] = &[
     "GOOD_JOB_ADVISORY_LOCK_HEARTBEAT",
     "GOOD_JOB_ENABLE_PAUSES",
-    "GOOD_JOB_EXECUTION_MODE",
     "GOOD_JOB_LOWER_THREAD_PRIORITY",
-    "GOOD_JOB_PIDFILE",
     "GOOD_JOB_PROBE_HANDLER",
-    "GOOD_JOB_PROBE_PORT",
 ];

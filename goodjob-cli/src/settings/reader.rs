@@ -59,6 +59,10 @@ impl<'a> Reader<'a> {
         let graceful_restart = self.read("cron_graceful_restart_period", decode::graceful_restart);
         let cancel_grace = self.read("cancel_grace", decode::span);
         let log_format = self.read("log_format", decode::log_format);
+        let execution_mode = self.read("execution_mode", decode::execution_mode);
+        let probe_port = self.read_if_given("probe_port", decode::port);
+        let probe_host = self.read("probe_host", decode::address);
+        let pidfile = self.read_if_given("pidfile", decode::path);
         let jobs = self.jobs();
         let callbacks = self.callbacks();
         Some(Settings {
@@ -81,6 +85,9 @@ impl<'a> Reader<'a> {
             graceful_restart: graceful_restart?,
             cancel_grace: cancel_grace?,
             log_format: log_format?,
+            execution_mode: execution_mode?,
+            probe: probe_host.map(|host| probe_port.map(|port| (host, port).into()))?,
+            pidfile,
             jobs,
             callbacks: callbacks?,
             jobs_file: self.layers.path().to_owned(),
@@ -123,6 +130,20 @@ impl<'a> Reader<'a> {
                 None
             }
         }
+    }
+
+    /// A setting that need not be given. `None` if it is not, or is wrong, which is a problem.
+    fn read_if_given<T>(
+        &mut self,
+        name: &'static str,
+        decode: impl FnOnce(&str) -> Result<T, Unfit>,
+    ) -> Option<T> {
+        let (shown, problems) = (self.shown.len(), self.problems.len());
+        let read = self.read(name, decode);
+        if self.shown.len() == shown && self.problems.len() == problems {
+            self.show(name, None, Place::Default);
+        }
+        read
     }
 
     /// How the database is reached and used.

@@ -8,7 +8,7 @@ use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use rustix::process::Signal;
 
-use crate::worker::{Blink, Nap, Stay, Worker};
+use crate::worker::{Blink, Kind, Nap, Stay, Worker};
 
 /// What must be true of every job after all of them are finished, whoever was killed meanwhile.
 const STORY: &str = "
@@ -34,13 +34,13 @@ WHERE r.ended_at IS NULL ORDER BY 1";
 /// What is asked here is whether a job is lost, so nobody counts.
 const UNCOUNTED: &str = "--max-interruptions 0";
 
-async fn survive(strategy: &str, jobs: usize, kills: usize) {
+async fn survive(kind: Kind, strategy: &str, jobs: usize, kills: usize) {
     let database = Database::fresh().await;
     let (store, runs) = (database.store().await, Runs::at(&database.url()).await);
     let seed: u64 = rand::random();
     let mut random = StdRng::seed_from_u64(seed);
     let args = format!("start --max-threads 10 --lock-strategy {strategy} {UNCOUNTED}");
-    let start = async || Worker::ready(&args, &database.url()).await;
+    let start = async || Worker::ready_as(kind, &args, &database.url()).await;
     let mut workers = [start().await, start().await];
 
     let naps: Vec<NewJob> = (0..jobs)
@@ -53,7 +53,7 @@ async fn survive(strategy: &str, jobs: usize, kills: usize) {
         // Not a wait for something: the moment of a kill is anybody's guess.
         tokio::time::sleep(Duration::from_millis(random.random_range(300..1_500))).await;
         let victim = random.random_range(0..2usize);
-        let fresh = Worker::start(&args, &database.url());
+        let fresh = Worker::start_as(kind, &args, &database.url());
         std::mem::replace(&mut workers[victim], fresh).kill(&runs).await;
         workers[victim].until("is ready").await;
     }
@@ -79,7 +79,7 @@ async fn survive(strategy: &str, jobs: usize, kills: usize) {
     let recovery: Vec<f64> = recovery.into_iter().map(|time| time.expect("a second run")).collect();
     let at = |share: f64| recovery.get((recovery.len() as f64 * share) as usize).copied();
     println!(
-        "{strategy}, seed {seed}: {jobs} jobs, {kills} kills, {interrupted} attempts interrupted; \
+        "{kind:?}, {strategy}, seed {seed}: {jobs} jobs, {kills} kills, {interrupted} attempts interrupted; \
          recovery of {} runs cut off: p50 {:.2?} s, p99 {:.2?} s, max {:.2?} s",
         recovery.len(),
         at(0.5),
@@ -102,17 +102,17 @@ async fn survive(strategy: &str, jobs: usize, kills: usize) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn five_thousand_jobs_survive_ten_kills() {
-    survive("hybrid", 5_000, 10).await;
+    survive(Kind::Worker, "hybrid", 5_000, 10).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn jobs_survive_kills_under_advisory_locks_alone() {
-    survive("advisory", 600, 3).await;
+    survive(Kind::Worker, "advisory", 600, 3).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn jobs_survive_kills_under_row_locks_alone() {
-    survive("skiplocked", 600, 3).await;
+    survive(Kind::Worker, "skiplocked", 600, 3).await;
 }
 
 /// Jobs that ended well; those whose attempts are not as many as were counted, or not one success and else
@@ -167,12 +167,18 @@ async fn a_crash_between_claim_and_end_at_full_speed_loses_no_job() {
     store.close().await;
 }
 
-/// Nobody starts the dead one again, and nobody tells that it is dead.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_neighbour_takes_over_from_one_that_was_killed_and_stays_dead() {
+async fn jobs_survive_kills_of_the_web_servers_that_run_them() {
+    survive(Kind::Server, "hybrid", 1_500, 6).await;
+}
+
+for_both! { a_neighbour_takes_over_from_one_that_was_killed_and_stays_dead }
+
+/// Nobody starts the dead one again, and nobody tells that it is dead.
+async fn a_neighbour_takes_over_from_one_that_was_killed_and_stays_dead(kind: Kind) {
     let database = Database::fresh().await;
     let (store, runs) = (database.store().await, Runs::at(&database.url()).await);
-    let victim = Worker::ready("start --poll-interval 60", &database.url()).await;
+    let victim = Worker::ready_as(kind, "start --poll-interval 60", &database.url()).await;
     let jobs = (0..3).map(|_| NewJob::new(&Stay {}).unwrap());
     let ids: Vec<_> =
         store.adapter().enqueue_all(jobs).await.unwrap().into_iter().map(|job| job.id()).collect();
@@ -191,7 +197,7 @@ async fn a_neighbour_takes_over_from_one_that_was_killed_and_stays_dead() {
         .await;
     };
     until(1).await;
-    let mut survivor = Worker::ready("start --poll-interval 60", &database.url()).await;
+    let mut survivor = Worker::ready_as(kind, "start --poll-interval 60", &database.url()).await;
     victim.kill(&runs).await;
     until(2).await;
     let recovery: Vec<f64> = sqlx::query_scalar(RECOVERY).fetch_all(store.pool()).await.unwrap();

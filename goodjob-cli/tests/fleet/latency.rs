@@ -7,13 +7,17 @@ use goodjob_postgres::EnqueueIn;
 use goodjob_testkit::{Database, Runs, eventually};
 use rustix::process::Signal;
 
-use crate::worker::{Nap, Worker};
+use crate::worker::{Kind, Nap, Worker};
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_commit_here_starts_a_job_there_within_a_tenth_of_a_second() {
+for_both! {
+    a_commit_here_starts_a_job_there_within_a_tenth_of_a_second
+    who_lost_its_listener_hears_again_and_missed_nothing
+}
+
+async fn a_commit_here_starts_a_job_there_within_a_tenth_of_a_second(kind: Kind) {
     let database = Database::fresh().await;
     let (store, runs) = (database.store().await, Runs::at(&database.url()).await);
-    let mut worker = Worker::ready("start --poll-interval 60", &database.url()).await;
+    let mut worker = Worker::ready_as(kind, "start --poll-interval 60", &database.url()).await;
     let mut latencies = Vec::new();
     for _ in 0..120 {
         let mut tx = runs.pool().begin().await.unwrap();
@@ -39,6 +43,38 @@ async fn a_commit_here_starts_a_job_there_within_a_tenth_of_a_second() {
         latencies[59], latencies[119]
     );
     assert!(p95 < Duration::from_millis(100), "{p95:?}");
+    worker.signal(Signal::TERM);
+    assert_eq!(worker.end().await.0, Some(0));
+    runs.close().await;
+    store.close().await;
+}
+
+/// Between polls of ten minutes only a notice, or the look around after a reconnect, finds a job.
+async fn who_lost_its_listener_hears_again_and_missed_nothing(kind: Kind) {
+    let database = Database::fresh().await;
+    let (store, runs) = (database.store().await, Runs::at(&database.url()).await);
+    let mut worker = Worker::ready_as(kind, "start --poll-interval 600", &database.url()).await;
+    for _ in 0..3 {
+        let ended = eventually("a listener to end", Duration::from_secs(20), async || {
+            let ended: Vec<bool> = sqlx::query_scalar(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+                 WHERE datname = current_database() AND application_name LIKE 'goodjob notify%'",
+            )
+            .fetch_all(runs.pool())
+            .await
+            .unwrap();
+            Some(ended).filter(|ended| !ended.is_empty())
+        })
+        .await;
+        assert_eq!(ended, [true]);
+        let missed = store.adapter().enqueue(Nap { millis: 0 }).await.unwrap();
+        for id in [missed, store.adapter().enqueue(Nap { millis: 0 }).await.unwrap()] {
+            eventually("its run", Duration::from_secs(15), async || {
+                (runs.of(id).await == 1).then_some(())
+            })
+            .await;
+        }
+    }
     worker.signal(Signal::TERM);
     assert_eq!(worker.end().await.0, Some(0));
     runs.close().await;

@@ -6,7 +6,7 @@ use goodjob_core::{ErrorEvent, Inspect, JobState, Timestamp};
 use goodjob_testkit::{Database, Runs, eventually};
 use rustix::process::Signal;
 
-use crate::worker::{Nap, Stay, Worker};
+use crate::worker::{Kind, Nap, Stay, Worker};
 
 async fn until_runs(runs: &Runs, id: goodjob_core::JobId, expected: usize) {
     eventually(&format!("run {expected}"), Duration::from_secs(20), async || {
@@ -18,18 +18,22 @@ async fn until_runs(runs: &Runs, id: goodjob_core::JobId, expected: usize) {
     .await;
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_job_that_is_cut_off_runs_again_elsewhere_at_once() {
+for_both! {
+    a_job_that_is_cut_off_runs_again_elsewhere_at_once
+    a_stop_without_a_limit_waits_for_its_jobs_and_leaves_the_rest_to_others
+}
+
+async fn a_job_that_is_cut_off_runs_again_elsewhere_at_once(kind: Kind) {
     let database = Database::fresh().await;
     let url = database.url();
     let (store, runs) = (database.store().await, Runs::at(&url).await);
     // How long it waits, how it is told, its exit code, and how long the job may have to wait at most.
     for (timeout, signals, code) in [("0", 1, 4), ("0.5", 1, 4), ("-1", 2, 143), ("600", 2, 143)] {
         let args = format!("start --poll-interval 60 --shutdown-timeout {timeout}");
-        let mut stopped = Worker::ready(&args, &url).await;
+        let mut stopped = Worker::ready_as(kind, &args, &url).await;
         let id = store.adapter().enqueue(Stay {}).await.unwrap();
         until_runs(&runs, id, 1).await;
-        let mut other = Worker::ready("start --poll-interval 60", &url).await;
+        let mut other = Worker::ready_as(kind, "start --poll-interval 60", &url).await;
         stopped.signal(Signal::TERM);
         stopped.until("taking no new jobs").await;
         if signals == 2 {
@@ -60,14 +64,13 @@ async fn a_job_that_is_cut_off_runs_again_elsewhere_at_once() {
     store.close().await;
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_stop_without_a_limit_waits_for_its_jobs_and_leaves_the_rest_to_others() {
+async fn a_stop_without_a_limit_waits_for_its_jobs_and_leaves_the_rest_to_others(kind: Kind) {
     let database = Database::fresh().await;
     let url = database.url();
     let (store, runs) = (database.store().await, Runs::at(&url).await);
     for timeout in ["-1", "20"] {
         let args = format!("start --max-threads 1 --shutdown-timeout {timeout}");
-        let mut stopped = Worker::ready(&args, &url).await;
+        let mut stopped = Worker::ready_as(kind, &args, &url).await;
         let running = store.adapter().enqueue(Nap { millis: 1_500 }).await.unwrap();
         until_runs(&runs, running, 1).await;
         stopped.signal(Signal::TERM);

@@ -104,3 +104,54 @@ fn every_block_says_what_language_it_is() {
         }
     }
 }
+
+/// The words of a text, without quotes, commas and brackets around them.
+fn words(text: &str) -> impl Iterator<Item = &str> {
+    let around = |c: char| matches!(c, '"' | ',' | '[' | ']' | '`');
+    text.split_whitespace().map(move |word| word.trim_matches(around))
+}
+
+#[test]
+fn what_the_files_for_supervisors_say_is_there() {
+    let help = std::process::Command::new(env!("CARGO_BIN_EXE_goodjob"))
+        .args(["start", "--help"])
+        .output()
+        .unwrap();
+    let help = String::from_utf8(help.stdout).unwrap();
+    let names = ["goodjob.service", "Dockerfile", "kubernetes.yaml", "Procfile"];
+    let explained = read("docs/deploying.md").text;
+    let mut flags = 0;
+    for name in names {
+        let text = read(&format!("docs/deploy/{name}")).text;
+        assert!(explained.contains(&format!("(deploy/{name})")), "{name} is not explained");
+        let not_ours = |line: &&str| line.contains("apt-get") || line.contains("cargo build");
+        let lines = text.lines().filter(|l| !l.starts_with("COPY") && !not_ours(l));
+        let ours = lines.filter(|l| !l.starts_with('#') && !l.trim_start().starts_with("&&"));
+        for line in ours.filter(|line| !line.starts_with("HEALTHCHECK")) {
+            for word in words(line).filter(|word| word.starts_with("--") && *word != "---") {
+                let flag = word.split('=').next().unwrap();
+                assert!(help.contains(&format!("{flag} ")), "{name}: goodjob start has no {flag}");
+                flags += 1;
+            }
+        }
+        for path in words(&text).filter(|word| word.starts_with("/status")) {
+            let routes = read("goodjob-cli/src/probe.rs").text;
+            assert!(routes.contains(&format!("\"{path}\"")), "{name}: no probe answers {path}");
+        }
+    }
+    assert!(flags > 8, "{flags} flags were found");
+}
+
+#[test]
+fn every_metric_is_documented() {
+    let documented = read("docs/deploying.md").text;
+    let mut found = 0;
+    for path in ["goodjob-core/src/capsule/meter.rs", "goodjob-cli/src/probe/samples.rs"] {
+        let file = read(path);
+        for name in file.text.split('"').filter(|text| text.starts_with("goodjob_")) {
+            assert!(documented.contains(&format!("`{name}`")), "docs/deploying.md lacks {name}");
+            found += 1;
+        }
+    }
+    assert!(found > 30, "{found} names");
+}

@@ -14,7 +14,7 @@ const ARGS: &str = "GOODJOB_TEST_WORKER";
 
 #[derive(Serialize, Deserialize)]
 pub(crate) struct Sleep {
-    seconds: f64,
+    pub(crate) seconds: f64,
 }
 
 impl Job for Sleep {

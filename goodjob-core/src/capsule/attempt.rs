@@ -6,6 +6,7 @@ use std::time::Duration;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Instant;
 
+use super::inline::Came;
 use super::settler::{Ended, SettlerHandle};
 use crate::job::{Defaults, Policy};
 use crate::store::{Claim, Outcome, settle};
@@ -32,17 +33,21 @@ impl Attempt {
     /// From here on the job may have had effects: it is not released any more, but settled.
     pub(crate) fn begin(&mut self) {
         self.begun = Some(Instant::now());
+        self.settler.meter().began(&self.claim);
     }
 
     /// Hands the outcome over to be written.
-    pub(crate) fn end(mut self, outcome: &Outcome, policy: &Policy, defaults: Defaults) {
-        self.settle(outcome, policy, defaults);
+    pub(crate) fn end(mut self, outcome: &Outcome, policy: &Policy, defaults: Defaults) -> Came {
+        self.settle(outcome, policy, defaults)
     }
 
-    fn settle(&mut self, outcome: &Outcome, policy: &Policy, defaults: Defaults) {
+    fn settle(&mut self, outcome: &Outcome, policy: &Policy, defaults: Defaults) -> Came {
         let took = self.begun.map_or(Duration::ZERO, |begun| begun.elapsed());
         let settlement = settle(&self.claim, outcome, policy, defaults, took, rand::random());
+        self.settler.meter().ended(&self.claim, &settlement);
+        let came = Came::of(&settlement.job);
         self.give(Ended::Settle(self.claim.token, settlement));
+        came
     }
 
     fn give(&mut self, ended: Ended) {

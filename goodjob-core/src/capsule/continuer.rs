@@ -61,6 +61,16 @@ impl Following {
         self.under_way.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Remembers the attempts at jobs that have a batch.
+    fn see(&self, claims: &Claims) {
+        let has_batch = |ties: &Ties| ties.batch.is_some() || ties.batch_callback.is_some();
+        if claims.taken.iter().any(|claim| has_batch(&claim.job.ties)) {
+            let with_batch = claims.taken.iter().filter(|claim| has_batch(&claim.job.ties));
+            let ties = with_batch.map(|claim| (claim.token.execution, claim.job.ties.clone()));
+            self.under_way().extend(ties);
+        }
+    }
+
     /// The outcomes with the rows kept of jobs that are discarded and have a batch: until that knows of it,
     /// whoever finishes another job of it can tell by the row, also if this process dies. `None` when there
     /// is no such one.
@@ -123,12 +133,13 @@ impl Store for Following {
 
     async fn claim(&self, wanted: &Wanted, max: usize) -> Result<Claims, StoreError> {
         let claims = self.store.claim(wanted, max).await?;
-        let has_batch = |ties: &Ties| ties.batch.is_some() || ties.batch_callback.is_some();
-        if claims.taken.iter().any(|claim| has_batch(&claim.job.ties)) {
-            let with_batch = claims.taken.iter().filter(|claim| has_batch(&claim.job.ties));
-            let ties = with_batch.map(|claim| (claim.token.execution, claim.job.ties.clone()));
-            self.under_way().extend(ties);
-        }
+        self.see(&claims);
+        Ok(claims)
+    }
+
+    async fn claim_jobs(&self, jobs: &[JobId], wanted: &Wanted) -> Result<Claims, StoreError> {
+        let claims = self.store.claim_jobs(jobs, wanted).await?;
+        self.see(&claims);
         Ok(claims)
     }
 

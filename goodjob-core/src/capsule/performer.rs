@@ -9,6 +9,7 @@ use tokio_util::task::AbortOnDropHandle;
 use tracing::Instrument;
 
 use super::attempt::Attempt;
+use super::inline::Came;
 use super::panics;
 use super::pause::at;
 use crate::job::{BareContext, Defaults, Handler, Handlers, JobResult, Scene, TimedOut};
@@ -41,32 +42,41 @@ pub(crate) struct Performer {
 
 impl Performer {
     /// Performs the claimed job. `lost` tells that its lock is gone.
-    pub(crate) async fn perform(&self, mut attempt: Attempt, lost: CancellationToken) -> Performed {
+    pub(crate) async fn perform(&self, attempt: Attempt, lost: CancellationToken) -> Performed {
+        match self.carry_out(attempt, lost).await {
+            None => Performed::Unstarted,
+            Some((Outcome::Succeeded, _)) => Performed::Succeeded,
+            Some((Outcome::Failed(_) | Outcome::Poisoned { .. }, _)) => Performed::Errored,
+            Some((Outcome::CutOff, _)) => Performed::CutOff,
+        }
+    }
+
+    /// As [`perform`](Self::perform), with how it ended and what came of it; `None` if it never began.
+    pub(crate) async fn carry_out(
+        &self,
+        mut attempt: Attempt,
+        lost: CancellationToken,
+    ) -> Option<(Outcome, Came)> {
         let claim = attempt.claim();
         let Some(handler) = self.handlers.get(&claim.job.class) else {
             let what = format!("claimed a job of the unknown class {:?}", claim.job.class);
             self.troubles
                 .report(Trouble::new(TroubleKind::ClassUnknown, what).of_job(claim.job.id));
-            return Performed::Unstarted;
+            return None;
         };
         let interruptions = claim.interruptions;
         let outcome = if self.max_interruptions > 0 && interruptions >= self.max_interruptions {
             Outcome::Poisoned { interruptions }
         } else if self.scene.stopping.is_cancelled() || lost.is_cancelled() {
             // Claimed while the shutdown began, or lost already: dropping it gives it back un-run.
-            return Performed::Unstarted;
+            return None;
         } else {
             let span = self.handlers.span(&claim.job, &self.troubles);
             attempt.begin();
             self.run(handler, &attempt, lost).instrument(span).await
         };
-        let performed = match &outcome {
-            Outcome::Succeeded => Performed::Succeeded,
-            Outcome::Failed(_) | Outcome::Poisoned { .. } => Performed::Errored,
-            Outcome::CutOff => Performed::CutOff,
-        };
-        attempt.end(&outcome, &handler.policy, self.defaults);
-        performed
+        let came = attempt.end(&outcome, &handler.policy, self.defaults);
+        Some((outcome, came))
     }
 
     async fn run(&self, handler: &Handler, attempt: &Attempt, lost: CancellationToken) -> Outcome {

@@ -43,6 +43,8 @@ pub(crate) enum Wake {
     /// Somebody wants to know when a search that began after this one was asked finds nothing while
     /// nothing runs. Never answered, but dropped, by a pool that has stopped.
     Ask(oneshot::Sender<()>),
+    /// Somebody wants to know whether the loop turns. Answered at once.
+    Ping(oneshot::Sender<()>),
 }
 
 /// What a pool is doing and has done.
@@ -264,6 +266,8 @@ impl Scheduler {
             }
             Event::Woken(Wake::Now) | Event::Polled => self.hungry = true,
             Event::Woken(Wake::Ask(answer)) => self.asking.push(answer),
+            // Who has stopped waiting needs no answer.
+            Event::Woken(Wake::Ping(answer)) => drop(answer.send(())),
             Event::Due => {
                 self.hungry = true;
                 if self.timetable.wants_refill() {
@@ -337,6 +341,7 @@ impl Scheduler {
         } else {
             self.asking.append(&mut self.answering);
         }
+        self.settler.meter().claimed(found);
         for attempt in self.attempts(claims) {
             self.ahead.push(attempt);
         }

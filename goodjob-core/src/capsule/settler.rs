@@ -4,10 +4,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
-use tokio::task::JoinHandle;
+use tokio::task::{AbortHandle, JoinHandle};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use super::backlog::Backlog;
+use super::meter::Meter;
 use super::pause::Pause;
 use crate::backend::Backend;
 use crate::job::ErrorNote;
@@ -39,41 +41,31 @@ pub(crate) enum Ended {
     Release(Token),
 }
 
-enum Message {
+pub(super) enum Message {
     /// The permit goes back when this is written.
     Ended(Ended, Option<OwnedSemaphorePermit>),
     /// Somebody wants to know when all that was sent before is written.
     Flush(oneshot::Sender<()>),
 }
 
-/// Asks the settler for news without keeping it from ending.
-#[derive(Clone, Debug)]
-pub(crate) struct Backlog(mpsc::WeakUnboundedSender<Message>);
-
-impl Backlog {
-    /// Waits until every outcome that was handed over before is written, or given up.
-    pub(crate) async fn written(&self) {
-        let (answer, heard) = oneshot::channel();
-        // A settler that has ended has written all that it could, and answers no more.
-        let Some(messages) = self.0.upgrade() else { return };
-        let _ = messages.send(Message::Flush(answer));
-        drop(messages);
-        let _ = heard.await;
-    }
-}
-
 /// Where attempts hand over how they ended. Never waits.
 #[derive(Clone, Debug)]
 pub(crate) struct SettlerHandle {
-    messages: mpsc::UnboundedSender<Message>,
-    room: Arc<Semaphore>,
-    troubles: Troubles,
+    pub(super) messages: mpsc::UnboundedSender<Message>,
+    pub(super) room: Arc<Semaphore>,
+    pub(super) meter: Arc<Meter>,
+    pub(super) troubles: Troubles,
 }
 
 impl SettlerHandle {
     /// Room for attempts; as long as there is none, no job should be claimed.
     pub(crate) fn room(&self) -> &Arc<Semaphore> {
         &self.room
+    }
+
+    /// Counts what attempts do.
+    pub(crate) fn meter(&self) -> &Meter {
+        &self.meter
     }
 
     pub(crate) fn send(&self, ended: Ended, permit: Option<OwnedSemaphorePermit>) {
@@ -92,11 +84,16 @@ pub(crate) struct Settler {
 }
 
 impl Settler {
-    pub(crate) fn start(backend: &Backend, cut: CancellationToken, slots: usize) -> Self {
+    pub(crate) fn start(
+        backend: &Backend,
+        cut: CancellationToken,
+        slots: usize,
+        meter: Arc<Meter>,
+    ) -> Self {
         let (store, troubles) = (Arc::clone(backend.store()), backend.troubles().clone());
         let (messages, inbox) = mpsc::unbounded_channel();
         let room = Arc::new(Semaphore::new(slots + MAX_WAITING));
-        let handle = SettlerHandle { messages, room, troubles: troubles.clone() };
+        let handle = SettlerHandle { messages, room, meter, troubles: troubles.clone() };
         let writer = Writer { store, troubles, cut, last_try: None, blocked: Vec::new() };
         Self { handle, task: tokio::spawn(writer.run(inbox)) }
     }
@@ -106,7 +103,11 @@ impl Settler {
     }
 
     pub(crate) fn backlog(&self) -> Backlog {
-        Backlog(self.handle.messages.downgrade())
+        Backlog::of(&self.handle)
+    }
+
+    pub(crate) fn task(&self) -> AbortHandle {
+        self.task.abort_handle()
     }
 
     /// Writes what is left. Every other handle has to be gone.

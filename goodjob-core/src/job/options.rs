@@ -9,6 +9,7 @@ use super::hooks::EnqueueHooks;
 use super::limits::{Exceeded, Limits, LimitsError};
 use super::ties::Ties;
 use super::trace::Trace;
+use crate::capsule::{InlineError, JobFailed};
 use crate::clock::Timestamp;
 use crate::ids::JobId;
 use crate::store::StoreError;
@@ -247,6 +248,19 @@ pub enum EnqueueError {
     /// enqueueing the same [`NewJob`] again cannot store it twice.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// The job is stored, was done at once, and ended with an error that nothing handled: the mode
+    /// [`Inline`](crate::ExecutionMode::Inline).
+    #[error(transparent)]
+    Failed(#[from] Box<JobFailed>),
+}
+
+impl From<InlineError> for EnqueueError {
+    fn from(error: InlineError) -> Self {
+        match error {
+            InlineError::Store(error) => Self::Store(error),
+            InlineError::Job(failed) => Self::Failed(failed),
+        }
+    }
 }
 
 #[cfg(test)]

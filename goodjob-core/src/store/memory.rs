@@ -100,6 +100,29 @@ impl MemoryStore {
         Self { shared, me: Mutex::default(), locks: watch::Sender::default() }
     }
 
+    /// Starts due jobs that are `among` those asked for.
+    fn take(
+        &self,
+        wanted: &Wanted,
+        max: usize,
+        among: impl Fn(&JobRecord) -> bool,
+    ) -> Result<Claims, StoreError> {
+        if self.locks.borrow().health != Health::Confirmed {
+            return Err(StoreError::unavailable("the locks are not confirmed"));
+        }
+        let me = (*self.me()).ok_or_else(|| {
+            StoreError::Unfit("the process has to beat before its first claim".to_owned())
+        })?;
+        let now = self.shared.clock.now();
+        let mut rows = self.rows();
+        let is_due = |job: &&JobRecord| job.scheduled_at.is_some_and(|at| at <= now) && among(job);
+        let mut due: Vec<JobRecord> = rows.waiting(wanted).filter(is_due).cloned().collect();
+        due.sort_by_key(|job| wanted.rank(job));
+        due.truncate(max);
+        let taken = due.into_iter().map(|job| rows.start(job, me, now)).collect();
+        Ok(Claims { taken, ..Claims::default() })
+    }
+
     fn rows(&self) -> MutexGuard<'_, Rows> {
         // Nothing in here panics while it holds the lock, so a poisoned one is still consistent.
         self.shared.rows.lock().unwrap_or_else(PoisonError::into_inner)
@@ -303,20 +326,11 @@ impl Store for MemoryStore {
     }
 
     async fn claim(&self, wanted: &Wanted, max: usize) -> Result<Claims, StoreError> {
-        if self.locks.borrow().health != Health::Confirmed {
-            return Err(StoreError::unavailable("the locks are not confirmed"));
-        }
-        let me = (*self.me()).ok_or_else(|| {
-            StoreError::Unfit("the process has to beat before its first claim".to_owned())
-        })?;
-        let now = self.shared.clock.now();
-        let mut rows = self.rows();
-        let is_due = |job: &&JobRecord| job.scheduled_at.is_some_and(|at| at <= now);
-        let mut due: Vec<JobRecord> = rows.waiting(wanted).filter(is_due).cloned().collect();
-        due.sort_by_key(|job| wanted.rank(job));
-        due.truncate(max);
-        let taken = due.into_iter().map(|job| rows.start(job, me, now)).collect();
-        Ok(Claims { taken, ..Claims::default() })
+        self.take(wanted, max, |_| true)
+    }
+
+    async fn claim_jobs(&self, jobs: &[JobId], wanted: &Wanted) -> Result<Claims, StoreError> {
+        self.take(wanted, jobs.len(), |job| jobs.contains(&job.id))
     }
 
     async fn settle(&self, ended: &[(Token, Settlement)]) -> Result<Vec<Settled>, StoreError> {

@@ -172,6 +172,12 @@ impl Store for Rigged {
         self.answer(Kind::Claim, claims).await
     }
 
+    async fn claim_jobs(&self, jobs: &[JobId], wanted: &Wanted) -> Result<Claims, StoreError> {
+        self.enter(Kind::Claim, jobs.to_vec()).await?;
+        let claims = self.memory.claim_jobs(jobs, wanted).await;
+        self.answer(Kind::Claim, claims).await
+    }
+
     async fn settle(&self, ended: &[(Token, Settlement)]) -> Result<Vec<Settled>, StoreError> {
         let jobs = ended.iter().map(|(token, _)| token.job).collect();
         self.enter(Kind::Settle, jobs).await?;

@@ -129,8 +129,8 @@ impl LockSession {
     async fn claim(&mut self, live: &mut Live, claims: Vec<LockCommand>) -> sqlx::Result<()> {
         let mut claims = claims.into_iter();
         while let Some(command) = claims.next() {
-            let LockCommand::Claim { wanted, max, reply } = command else { continue };
-            match self.try_claim(live, &wanted, max).await {
+            let LockCommand::Claim { wanted, max, jobs, reply } = command else { continue };
+            match self.try_claim(live, &wanted, max, jobs.as_deref()).await {
                 Ok(found) => self.hand_over(reply, found),
                 Err(error) if is_fatal(&error) => {
                     let lost = || StoreError::unavailable("the lock session is lost");
@@ -153,9 +153,10 @@ impl LockSession {
         live: &mut Live,
         wanted: &Wanted,
         max: usize,
+        jobs: Option<&[Uuid]>,
     ) -> sqlx::Result<Catch> {
-        let mut found = self.search(live, wanted, max, Suspects::PassOver).await?;
-        if found.contended > 0 && found.taken.len() < max {
+        let mut found = self.search(live, wanted, max, Suspects::PassOver, jobs).await?;
+        if jobs.is_none() && found.contended > 0 && found.taken.len() < max {
             self.take_a_suspect(live, wanted, &mut found).await;
         }
         self.publish();
@@ -168,7 +169,7 @@ impl LockSession {
         if self.suspect.is_some_and(|suspect| self.held.contains(&suspect)) {
             return;
         }
-        match self.search(live, wanted, 1, Suspects::Only).await {
+        match self.search(live, wanted, 1, Suspects::Only, None).await {
             Ok(mut suspects) => {
                 if let Some(taken) = suspects.taken.pop() {
                     self.suspect = Some(taken.token);
@@ -191,10 +192,11 @@ impl LockSession {
         wanted: &Wanted,
         max: usize,
         suspects: Suspects,
+        jobs: Option<&[Uuid]>,
     ) -> sqlx::Result<Catch> {
         let Live { connection, secret } = live;
         let known = self.known();
-        let terms = Terms { secret, suspects, known: &known };
+        let terms = Terms { secret, suspects, known: &known, jobs };
         let found = self.searcher.search(connection, wanted, max, &terms).await?;
         self.held.extend(found.tokens());
         self.openings.add(found.tokens());

@@ -27,6 +27,8 @@ pub(super) struct Terms<'a> {
     pub(super) suspects: Suspects,
     /// Jobs that this process has in hand.
     pub(super) known: &'a [Uuid],
+    /// These alone, if it is about certain jobs: whatever is paused, and wherever they are.
+    pub(super) jobs: Option<&'a [Uuid]>,
 }
 
 /// What one search leaves behind for the next.
@@ -69,6 +71,9 @@ impl Searcher {
         let max = max.min(most.max(1));
         if max == 0 {
             return Ok(Catch::default());
+        }
+        if terms.jobs.is_some() {
+            return Ok(self.claim(session, wanted, max, 0, None, terms).await?.catch);
         }
         let Some(wanted) = self.unpaused(session, wanted).await? else {
             return Ok(Catch::default());
@@ -146,9 +151,9 @@ impl Searcher {
         lanes: Option<&Lanes>,
         terms: &Terms<'_>,
     ) -> sqlx::Result<Found> {
-        let Terms { secret, suspects, known } = *terms;
+        let Terms { secret, suspects, known, jobs } = *terms;
         let Common { options, dialect, process, .. } = &self.common;
-        let search = Search { wanted, max, suspects, known, slack, lanes };
+        let search = Search { wanted, max, suspects, known, slack, lanes, jobs };
         let claiming = claim::claim(session, options, dialect, *process, secret, &search);
         let found = within(DEADLINE, claiming).await?;
         self.paused = found.paused;

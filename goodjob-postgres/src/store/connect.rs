@@ -6,6 +6,7 @@ use goodjob_core::{Adapter, Troubles};
 use sqlx::PgPool;
 use tokio::sync::{broadcast, watch};
 
+use super::generations::Generations;
 use super::{Inner, PgStore, SIGNALS};
 use crate::batches::Witnesses;
 use crate::dialect::{Columns, Dialect};
@@ -46,41 +47,11 @@ impl PgStore {
         Ok(store)
     }
 
-    /// A store that connects when it is first used, and checks nothing.
+    /// A store that connects when it is first used, and checks nothing. It may be made before there is a
+    /// runtime, and before a fork.
     #[must_use]
     pub fn lazy(options: PgOptions) -> Self {
-        let (pool, settling) = (options.pool(), options.settling_pool());
-        Self::over(options, pool, settling, Columns::default())
-    }
-
-    fn over(options: PgOptions, pool: PgPool, settling: PgPool, columns: Columns) -> Self {
-        let dialect = Dialect::of(&options, columns);
-        let (signals, _) = broadcast::channel(SIGNALS);
-        let locks = watch::Sender::default();
-        let (hearing, sessions) = (watch::Sender::default(), Mutex::default());
-        let has_lanes = Arc::default();
-        let troubles = Troubles::default();
-        let herald =
-            Herald::new(pool.clone(), dialect.clone(), troubles.clone(), options.listen_notify);
-        let limited = Limited::new(pool.clone(), dialect.clone(), troubles.clone());
-        let inner = Inner {
-            options,
-            columns,
-            dialect,
-            pool,
-            settling,
-            herald,
-            limited,
-            locks,
-            signals,
-            hearing,
-            has_lanes,
-            troubles,
-            notes_absence: Absence::default(),
-            witnesses: Witnesses::default(),
-            sessions,
-        };
-        Self { inner: Arc::new(inner) }
+        Self { inner: Arc::new(Generations::new(options, Columns::default())) }
     }
 
     /// The same store for tables with these columns.
@@ -88,8 +59,10 @@ impl PgStore {
         match columns == Columns::default() {
             true => self,
             false => {
-                let Inner { options, pool, settling, .. } = &*self.inner;
-                Self::over(options.clone(), pool.clone(), settling.clone(), columns)
+                let Inner { options, pool, settling, troubles, .. } = &**self.inner;
+                let (pool, settling) = (pool.clone(), settling.clone());
+                let inner = Inner::over(options.clone(), pool, settling, columns, troubles.clone());
+                Self { inner: Arc::new(Generations::of(inner)) }
             }
         }
     }
@@ -155,6 +128,45 @@ impl PgStore {
 }
 
 impl Inner {
+    pub(super) fn new(options: PgOptions, columns: Columns, troubles: Troubles) -> Self {
+        let (pool, settling) = (options.pool(), options.settling_pool());
+        Self::over(options, pool, settling, columns, troubles)
+    }
+
+    fn over(
+        options: PgOptions,
+        pool: PgPool,
+        settling: PgPool,
+        columns: Columns,
+        troubles: Troubles,
+    ) -> Self {
+        let dialect = Dialect::of(&options, columns);
+        let (signals, _) = broadcast::channel(SIGNALS);
+        let locks = watch::Sender::default();
+        let (hearing, sessions) = (watch::Sender::default(), Mutex::default());
+        let has_lanes = Arc::default();
+        let herald =
+            Herald::new(pool.clone(), dialect.clone(), troubles.clone(), options.listen_notify);
+        let limited = Limited::new(pool.clone(), dialect.clone(), troubles.clone());
+        Self {
+            options,
+            columns,
+            dialect,
+            pool,
+            settling,
+            herald,
+            limited,
+            locks,
+            signals,
+            hearing,
+            has_lanes,
+            troubles,
+            notes_absence: Absence::default(),
+            witnesses: Witnesses::default(),
+            sessions,
+        }
+    }
+
     fn migrations(&self) -> Migrations {
         let (dialect, tables) = (self.dialect.clone(), self.options.tables.clone());
         Migrations { dialect, tables }

@@ -36,6 +36,27 @@ pub async fn nothing_is_claimed_before_the_first_beat<S: Subject>(trial: &Trial<
     assert_eq!(member.claim_ids(&any(), 9).await, [job.id]);
 }
 
+/// For the mode `inline`: somebody waits for these, and for no others.
+pub async fn certain_jobs_are_claimed_if_they_are_due_free_and_wanted<S: Subject>(
+    trial: &Trial<S>,
+) {
+    let (member, other) = (trial.member().await, trial.member().await);
+    let now = member.beat().await;
+    let (free, held, unasked, late) = (job(), job(), job(), due(now + TimeDelta::hours(1), job()));
+    let foreign = job_of("SomebodyElsesJob", Options::new());
+    member.insert_all(std::slice::from_ref(&held)).await;
+    assert_eq!(other.claim_ids(&any(), 1).await, [held.id]);
+    let all = [free.clone(), unasked, late.clone(), foreign.clone()];
+    member.insert_all(&all).await;
+    let asked = [free.id, held.id, late.id, foreign.id];
+    let claims = member.store.claim_jobs(&asked, &any()).await.expect("claims");
+    let taken: Vec<JobId> = claims.taken.iter().map(|claim| claim.job.id).collect();
+    assert_eq!(taken, [free.id]);
+    assert_eq!(claims.taken[0].job.locked_by, Some(member.process.id));
+    let again = member.store.claim_jobs(&asked, &any()).await.expect("claims");
+    assert_eq!(again.taken.len(), 0, "{again:?}");
+}
+
 /// The claim, its token and the row agree on owner, start and count.
 pub async fn a_claim_starts_an_attempt<S: Subject>(trial: &Trial<S>) {
     let member = trial.member().await;

@@ -1,0 +1,59 @@
+//! Jobs that are done while their caller waits.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use chrono::DateTime;
+use goodjob_core::{
+    Backoff, Clock, Config, Context, EnqueueError, ErrorEvent, ExecutionMode, Inspect, Job,
+    JobResult, JobState, MemoryStore, Perform, Policy, QueueSelector, Registry, Retry, Role, Setup,
+    Shutdown, Timestamp,
+};
+use serde::{Deserialize, Serialize};
+
+/// Fails at its first attempts, so many times; waits a minute before the second retry.
+#[derive(Serialize, Deserialize)]
+struct Flaky {
+    failures: u32,
+}
+
+impl Job for Flaky {
+    const CLASS: &'static str = "FlakyJob";
+}
+
+impl Perform for Flaky {
+    fn policy() -> Policy {
+        let waits = |failures: u32| Duration::from_secs(if failures > 1 { 60 } else { 0 });
+        Policy::new().retry_on::<std::fmt::Error>(Retry::attempts(3).wait(Backoff::Custom(waits)))
+    }
+
+    async fn perform(self, cx: Context) -> JobResult {
+        if cx.attempt() <= self.failures { Err(std::fmt::Error.into()) } else { Ok(()) }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn retries_that_are_due_follow_at_once_and_those_that_wait_are_left_to_others() {
+    let clock = Clock::starting_at(DateTime::from_timestamp(1_800_000_000, 0).unwrap());
+    let memory = Arc::new(MemoryStore::new(clock.clone()));
+    let jobs = Registry::default().register::<Flaky>();
+    let setup = Setup::new(ExecutionMode::Inline, Config::default(), jobs, Arc::clone(&memory));
+    assert!(setup.start(Role::Server).await.unwrap().is_none());
+    let adapter = setup.adapter();
+
+    let once = adapter.enqueue(Flaky { failures: 1 }).await.unwrap();
+    let job = memory.job(once).await.unwrap().unwrap();
+    assert_eq!((job.state(Timestamp::MAX_UTC), job.executions_count), (JobState::Succeeded, 2));
+
+    let often = adapter.enqueue(Flaky { failures: 9 }).await.unwrap();
+    let job = memory.job(often).await.unwrap().unwrap();
+    assert_eq!((job.state(clock.now()), job.executions_count), (JobState::Retried, 2));
+    tokio::time::advance(Duration::from_secs(61)).await;
+    let error = setup.inline().perform_inline(&QueueSelector::All, None).await.unwrap_err();
+    assert!(error.to_string().contains("FlakyJob"), "{error}");
+    let job = memory.job(often).await.unwrap().unwrap();
+    assert_eq!(job.error_event, Some(ErrorEvent::RetryStopped));
+    let error: EnqueueError = error.into();
+    assert!(matches!(error, EnqueueError::Failed(failed) if failed.job == often));
+    setup.shutdown(Shutdown::Forever).await;
+}
