@@ -50,7 +50,7 @@ async fn plan_of(statement: &str, parameters: &str) -> String {
                                 created_at, updated_at, scheduled_at, finished_at, locked_by_id, concurrency_key)
          SELECT gen_random_uuid(), 'A', 'q' || n % 3, 0, '{}', now(), now(), now(),
                 CASE WHEN n % 2 > 0 THEN now() END, CASE WHEN n % 20 = 2 THEN gen_random_uuid() END,
-                CASE WHEN n % 10 < 6 THEN 'k' END
+                CASE WHEN n % 100 < 6 THEN 'k' END
          FROM generate_series(1, 20000) n;
          INSERT INTO good_job_executions (active_job_id, created_at, updated_at)
          SELECT id, now(), now() FROM good_jobs; ANALYZE;",
