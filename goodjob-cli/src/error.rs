@@ -84,6 +84,8 @@ impl CliError {
             Self::Store(error) | Self::Enqueue(EnqueueError::Store(error)) => store_code(error),
             Self::Database(sqlx::Error::Io(_) | sqlx::Error::PoolTimedOut) => exit::UNAVAILABLE,
             Self::Database(_) => exit::FAILED,
+            // Nothing is wrong with what was typed.
+            Self::Enqueue(EnqueueError::LimitExceeded(_)) => exit::FAILED,
             // What a job cannot be was typed.
             Self::Enqueue(_) | Self::Usage(_) => exit::USAGE,
             Self::Check(_) => exit::CHECK,

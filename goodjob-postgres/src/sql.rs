@@ -132,11 +132,11 @@ statements! {
     LIMIT_KNOWN = "limit_known";
     LIMIT_COUNT_KEY = "limit_key" "limit_count";
     LIMIT_COUNT_LABEL = "limit_label" "limit_count";
-    LIMIT_SINCE_KEY = "limit_key" "limit_since";
+    LIMIT_SINCE_KEY = "limit_key_lately" "limit_since";
     LIMIT_SINCE_LABEL = "limit_label" "limit_since";
     LIMIT_RUNNING_KEY = "limit_key" "limit_running";
     LIMIT_RUNNING_LABEL = "limit_label" "limit_running";
-    LIMIT_STARTED_KEY = "limit_key" "limit_started";
+    LIMIT_STARTED_KEY = "limit_key_lately" "limit_started";
     LIMIT_STARTED_LABEL = "limit_label" "limit_started";
     LIMIT_NEXT_KEY = "limit_key" "limit_next";
     LIMIT_NEXT_LABEL = "limit_label" "limit_next";

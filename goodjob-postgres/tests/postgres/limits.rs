@@ -227,7 +227,7 @@ async fn each_job_of_many_gets_its_own_answer_and_a_repeated_call_the_same() {
     let again = store.enqueue_in(store.pool(), &jobs).await.unwrap();
     let already = |n: usize| Inserted::AlreadyThere(jobs[n].id);
     assert_eq!([0, 1, 2, 5, 6].map(|n| again[n].clone()), [0, 1, 2, 5, 6].map(already));
-    assert_eq!(store.adapter().enqueue_all(jobs.clone()).await.unwrap().len(), 5);
+    assert_eq!(store.adapter().enqueue_all(jobs.clone()).await.unwrap(), again);
     assert_eq!(stored(&store).await, 5);
     store.close().await;
 }
@@ -500,8 +500,6 @@ async fn a_claim_that_commits_late_does_not_begin_beside_one_that_has_begun() {
     show(Some(early.token.performed_at)).await;
     assert_eq!(allowed_by_ruby(store.pool(), 1).await, [early.job.id.as_uuid()]);
     assert!(matches!(store.admit(early, &limits).await.unwrap(), Admission::Exceeded { .. }));
-    // The one that has begun may ask again.
-    assert_eq!(store.admit(late, &limits).await.unwrap(), Admission::Granted);
     let tokens: Vec<_> = claims.iter().map(|claim| claim.token).collect();
     store.release(&tokens).await.unwrap();
     store.close().await;

@@ -47,9 +47,10 @@ async fn plan_of(statement: &str, parameters: &str) -> String {
     let pool = database.pool().await;
     sqlx::raw_sql(
         "INSERT INTO good_jobs (active_job_id, job_class, queue_name, priority, serialized_params,
-                                created_at, updated_at, scheduled_at, finished_at, locked_by_id)
+                                created_at, updated_at, scheduled_at, finished_at, locked_by_id, concurrency_key)
          SELECT gen_random_uuid(), 'A', 'q' || n % 3, 0, '{}', now(), now(), now(),
-                CASE WHEN n % 2 > 0 THEN now() END, CASE WHEN n % 20 = 2 THEN gen_random_uuid() END
+                CASE WHEN n % 2 > 0 THEN now() END, CASE WHEN n % 20 = 2 THEN gen_random_uuid() END,
+                CASE WHEN n % 100 < 6 THEN 'k' END
          FROM generate_series(1, 20000) n;
          INSERT INTO good_job_executions (active_job_id, created_at, updated_at)
          SELECT id, now(), now() FROM good_jobs; ANALYZE;",
@@ -218,7 +219,7 @@ async fn limits_by_key_read_the_indexes_of_keys() {
         ),
     ] {
         let plan = plan_of(statement, parameters).await;
-        assert!(plan.contains(index), "{statement}\n{plan}");
+        assert!(plan.split_whitespace().any(|word| word == index), "{statement}\n{plan}");
         assert_no_scan_of_a_table(&plan);
     }
 }
