@@ -25,7 +25,7 @@ pub use scheduler::PoolState;
 pub use vitals::Vitals;
 
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
 use futures_util::FutureExt;
@@ -82,8 +82,8 @@ struct Running {
     process: ProcessId,
     /// The process of the operating system that it was started in.
     pid: u32,
-    /// By which jobs are claimed and settled.
-    store: Arc<dyn Store>,
+    /// By which jobs are claimed and settled. It goes with the tasks: what follows batches waits for that.
+    store: Weak<dyn Store>,
     pools: Vec<PoolHandle>,
     /// The tasks without which this is no worker.
     loops: Vec<AbortHandle>,
@@ -201,9 +201,10 @@ impl Running {
             troubles: troubles.clone(),
             cut: cut.clone(),
         });
+        let claiming = Arc::downgrade(&store);
         let common = Common {
             clock,
-            store: Arc::clone(&store),
+            store,
             troubles: troubles.clone(),
             performer: Arc::clone(&performer),
             settler: settler.handle(),
@@ -228,7 +229,8 @@ impl Running {
         loops.push(listening.spawn(route(signals, pools.clone(), meter)));
         let janitor = tokio::spawn(janitor.run(stop.clone()));
         let cron = tokio::spawn(cron.run(stop.clone()));
-        loops.push(cron.abort_handle());
+        // Without entries it has nothing to do, and ends.
+        loops.extend((!config.cron.entries.is_empty()).then(|| cron.abort_handle()));
         let heart_stop = CancellationToken::new();
         let process = heart.id();
         let heart = tokio::spawn(heart.run(heart_stop.clone()));
@@ -251,7 +253,7 @@ impl Running {
         Ok(Self {
             process,
             pid,
-            store,
+            store: claiming,
             pools,
             loops,
             performer,

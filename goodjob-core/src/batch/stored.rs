@@ -133,7 +133,9 @@ impl StoredBatch {
             true => sink.store(&[]).await?,
             false => self.adapter.store_in(&mut jobs, &mut sink).await?,
         }
-        Ok(sink.stored.ok_or_else(|| self.gone())?)
+        let stored = sink.stored.ok_or_else(|| self.gone())?;
+        self.adapter.perform_stored(&jobs).await?;
+        Ok(stored)
     }
 
     /// Runs its discarded jobs again, and begins its state anew.
@@ -201,7 +203,9 @@ pub(super) async fn store_new(
         true => sink.store(&[]).await?,
         false => adapter.store_in(&mut jobs, &mut sink).await?,
     }
-    Ok(EnqueuedBatch::of(&sink.batches, sink.stored))
+    let enqueued = EnqueuedBatch::of(&sink.batches, sink.stored);
+    adapter.perform_stored(&jobs).await?;
+    Ok(enqueued)
 }
 
 /// Where the jobs of new batches are stored, with the batches.

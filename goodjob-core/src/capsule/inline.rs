@@ -130,7 +130,7 @@ impl Inline {
         limit: Option<usize>,
     ) -> Result<usize, InlineError> {
         let run = self.capsule().await?.run();
-        let store = &run.store;
+        let store = run.store()?;
         let wanted = Wanted { queues: queues.clone(), classes: self.inner.handlers.classes() };
         let mut done = 0;
         while limit.is_none_or(|limit| done < limit) {
@@ -171,7 +171,7 @@ impl Inline {
 
     async fn perform_job(&self, id: JobId) -> Result<(), InlineError> {
         let run = self.capsule().await?.run();
-        let store = &run.store;
+        let store = run.store()?;
         let ids = [id];
         let wanted = Wanted { queues: QueueSelector::All, classes: self.inner.handlers.classes() };
         loop {
@@ -258,11 +258,19 @@ impl Came {
     }
 }
 
+fn stopped() -> StoreError {
+    StoreError::unavailable("this process has been shut down")
+}
+
 impl Running {
+    fn store(&self) -> Result<Arc<dyn Store>, StoreError> {
+        self.store.upgrade().ok_or_else(stopped)
+    }
+
     /// Performs a claimed job to its written end; true when it is due again at once.
     async fn perform(&self, claim: Claim) -> Result<bool, InlineError> {
         let (token, class) = (claim.token, claim.job.class.clone());
-        let stopped = || StoreError::unavailable("this process has been shut down");
+        let store = self.store()?;
         let settler = self.backlog.handle().ok_or_else(stopped)?;
         let permit = Arc::clone(settler.room()).acquire_owned().await;
         let permit = permit.map_err(|_| stopped())?;
@@ -273,7 +281,7 @@ impl Running {
             tokio::pin!(performing);
             tokio::select! {
                 done = &mut performing => done,
-                () = is_lost(&*self.store, token) => {
+                () = is_lost(&*store, token) => {
                     lost.cancel();
                     performing.await
                 }

@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use chrono::DateTime;
 use goodjob_core::{
-    Backoff, Clock, Config, Context, EnqueueError, ErrorEvent, ExecutionMode, Inspect, Job,
-    JobResult, JobState, MemoryStore, Perform, Policy, QueueSelector, Registry, Retry, Role, Setup,
-    Shutdown, Timestamp,
+    Backoff, Batch, BatchCallback, Clock, Config, Context, EnqueueError, ErrorEvent, ExecutionMode,
+    Inspect, Job, JobResult, JobState, MemoryStore, Perform, Policy, QueueSelector, Registry,
+    Retry, Role, Setup, Shutdown, Timestamp,
 };
 use serde::{Deserialize, Serialize};
 
@@ -55,5 +55,68 @@ async fn retries_that_are_due_follow_at_once_and_those_that_wait_are_left_to_oth
     assert_eq!(job.error_event, Some(ErrorEvent::RetryStopped));
     let error: EnqueueError = error.into();
     assert!(matches!(error, EnqueueError::Failed(failed) if failed.job == often));
+    setup.shutdown(Shutdown::Forever).await;
+}
+
+/// Enqueues one that enqueues the next, as deep as it says.
+#[derive(Serialize, Deserialize)]
+struct Nested {
+    depth: u32,
+}
+
+impl Job for Nested {
+    const CLASS: &'static str = "NestedJob";
+}
+
+impl Perform<Arc<MemoryStore>> for Nested {
+    async fn perform(self, cx: Context<Arc<MemoryStore>>) -> JobResult {
+        if self.depth > 0 {
+            let id = cx.adapter().enqueue(Nested { depth: self.depth - 1 }).await?;
+            let job = cx.state().job(id).await?.ok_or("there is no row")?;
+            job.finished_at.ok_or("it is not done inside")?;
+        }
+        Ok(())
+    }
+}
+
+/// Is called back.
+#[derive(Serialize, Deserialize)]
+#[serde(transparent)]
+struct Over(BatchCallback);
+
+impl Job for Over {
+    const CLASS: &'static str = "OverJob";
+}
+
+impl Perform<Arc<MemoryStore>> for Over {
+    async fn perform(self, _: Context<Arc<MemoryStore>>) -> JobResult {
+        Ok(())
+    }
+}
+
+fn nested() -> Setup {
+    let memory = Arc::new(MemoryStore::new(Clock::system()));
+    let jobs = Registry::new(Arc::clone(&memory)).register::<Nested>().register::<Over>();
+    Setup::new(ExecutionMode::Inline, Config::default(), jobs, memory)
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_an_inline_job_enqueues_is_inline_too() {
+    let setup = nested();
+    setup.adapter().enqueue(Nested { depth: 3 }).await.unwrap();
+    setup.shutdown(Shutdown::Forever).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_jobs_of_a_batch_are_done_when_it_is_enqueued_and_its_callbacks_by_hand() {
+    let setup = nested();
+    let adapter = setup.adapter();
+    let batch = Batch::new().add([Nested { depth: 0 }, Nested { depth: 1 }]).on_finish::<Over>();
+    let batch = batch.enqueue(&adapter).await.unwrap().id;
+    let state = async || adapter.batch(batch).await.unwrap().unwrap().record().clone();
+    assert!(state().await.are_jobs_finished() && !state().await.is_finished());
+    let done = setup.inline().perform_inline(&QueueSelector::All, None).await.unwrap();
+    assert_eq!(done, 1, "the callback");
+    assert!(state().await.is_finished());
     setup.shutdown(Shutdown::Forever).await;
 }
