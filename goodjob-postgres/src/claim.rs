@@ -120,7 +120,6 @@ pub(crate) async fn claim(
     let strategy = options.lock_strategy;
     let (mode, names) = selection(&wanted.queues);
     let count = |number: usize| i64::try_from(number).unwrap_or(i64::MAX);
-    let depth = lanes.map_or(0, |lanes| lanes.depth(max + slack));
     let statement = match (lanes, jobs) {
         (_, Some(_)) => sql::CLAIM_JOBS,
         (Some(_), None) => sql::CLAIM_LANES,
@@ -138,12 +137,12 @@ pub(crate) async fn claim(
         .bind(known);
     let query = match lanes {
         _ if jobs.is_some() => query.bind(jobs),
-        Some(Lanes { lanes, .. }) => query
+        Some(all @ Lanes { lanes, .. }) => query
             .bind(lanes.iter().map(|lane| lane.queue.as_deref()).collect::<Vec<_>>())
             .bind(lanes.iter().map(|lane| lane.priority).collect::<Vec<_>>())
             .bind(lanes.iter().map(|lane| lane.floor.map(|(at, _)| at)).collect::<Vec<_>>())
             .bind(lanes.iter().map(|lane| lane.floor.map(|(_, id)| id)).collect::<Vec<_>>())
-            .bind(count(depth))
+            .bind(all.depths(max + slack).map(count).collect::<Vec<_>>())
             .bind(lanes.iter().map(|lane| lane.turn).collect::<Vec<_>>()),
         None if strategy == LockStrategy::Advisory => query.bind(mode),
         None => query,

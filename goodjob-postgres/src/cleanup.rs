@@ -7,7 +7,7 @@ use sqlx::PgPool;
 
 use crate::dialect::Dialect;
 use crate::error::store_error;
-use crate::settle::on;
+use crate::shelf::Shelf;
 use crate::sql;
 
 /// How long a batch may take before its connection is given up. Longer than an outcome may: nobody waits
@@ -18,7 +18,7 @@ const LONGEST_AGE: Duration = Duration::from_secs(1_000 * 365 * 24 * 60 * 60);
 
 /// Deletes at most `limit` jobs; and as many batches, once there are fewer jobs than that.
 pub(crate) async fn clean_up(
-    pool: &PgPool,
+    shelf: &Shelf,
     dialect: &Dialect,
     keep: &Retention,
     limit: usize,
@@ -29,7 +29,7 @@ pub(crate) async fn clean_up(
         .bind(keep.keep_discarded)
         .bind(limit);
     let (jobs, executions) =
-        on(pool, DEADLINE, async |connection| query.fetch_one(connection).await).await?;
+        shelf.within(DEADLINE, async |connection| query.fetch_one(connection).await).await?;
     if jobs >= limit {
         return Ok(cleaned(jobs, executions, 0));
     }
@@ -37,7 +37,8 @@ pub(crate) async fn clean_up(
         .bind(seconds(keep))
         .bind(keep.keep_discarded)
         .bind(limit);
-    let batches = on(pool, DEADLINE, async |connection| query.fetch_one(connection).await).await?;
+    let batches =
+        shelf.within(DEADLINE, async |connection| query.fetch_one(connection).await).await?;
     Ok(cleaned(jobs, executions, batches))
 }
 

@@ -12,11 +12,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use goodjob_core::{Timestamp, Trouble, TroubleKind, Troubles};
-use sqlx::PgPool;
 use tokio::sync::Notify;
 
 use crate::dialect::Dialect;
-use crate::settle::on;
+use crate::shelf::Shelf;
 use crate::sql;
 
 /// Tries to send a group of notices before they are given up.
@@ -31,7 +30,7 @@ const LONGEST_NAME: usize = 1000;
 pub(crate) struct Herald(Arc<Inner>);
 
 struct Inner {
-    pool: PgPool,
+    shelf: Shelf,
     dialect: Dialect,
     troubles: Troubles,
     /// Whether anybody is told at all.
@@ -53,9 +52,9 @@ struct News {
 }
 
 impl Herald {
-    pub(crate) fn new(pool: PgPool, dialect: Dialect, troubles: Troubles, speaks: bool) -> Self {
+    pub(crate) fn new(shelf: Shelf, dialect: Dialect, troubles: Troubles, speaks: bool) -> Self {
         let (storing, news, silent) = (AtomicUsize::new(0), Mutex::default(), Notify::new());
-        Self(Arc::new(Inner { pool, dialect, troubles, speaks, storing, news, silent }))
+        Self(Arc::new(Inner { shelf, dialect, troubles, speaks, storing, news, silent }))
     }
 
     /// An enqueue begins, which lasts as long as what this returns.
@@ -147,13 +146,13 @@ impl Sending {
     }
 
     async fn send(&self, waiting: HashMap<(String, Option<Timestamp>), i64>, latest: Timestamp) {
-        let Inner { pool, dialect, .. } = &*self.herald.0;
+        let Inner { shelf, dialect, .. } = &*self.herald.0;
         let due: Vec<Timestamp> = waiting.keys().map(|(_, due)| due.unwrap_or(latest)).collect();
         let queues: Vec<&str> = waiting.keys().map(|(queue, _)| queue.as_str()).collect();
         let jobs: Vec<i64> = waiting.values().copied().collect();
         for attempt in 1..=TRIES {
             let query = sqlx::query(dialect.sql(sql::HERALD)).bind(&queues).bind(&due).bind(&jobs);
-            match on(pool, DEADLINE, async |connection| query.execute(connection).await).await {
+            match shelf.within(DEADLINE, async |connection| query.execute(connection).await).await {
                 Ok(_) => return,
                 Err(error) if attempt == TRIES => {
                     let what =

@@ -5,13 +5,14 @@ use std::collections::HashSet;
 use chrono::Utc;
 use goodjob_core::{Due, Inserted, NewJob, Payload, StoreError, Timestamp};
 use sqlx::types::Json;
-use sqlx::{Connection, PgConnection, PgPool};
+use sqlx::{Connection, PgConnection};
 use uuid::Uuid;
 
 use crate::dialect::Dialect;
 use crate::error::commit_error;
 use crate::herald::Herald;
 use crate::rows::Moment;
+use crate::shelf::Shelf;
 use crate::{limits, sql};
 
 /// Jobs that one statement stores. More would not be faster, and the server keeps all parameters of a
@@ -20,7 +21,7 @@ const LARGEST_INSERT: usize = 5_000;
 
 /// Stores all of them or none.
 pub(crate) async fn insert(
-    pool: &PgPool,
+    shelf: &Shelf,
     dialect: &Dialect,
     herald: &Herald,
     jobs: &[NewJob],
@@ -28,11 +29,14 @@ pub(crate) async fn insert(
     match jobs {
         [] => Ok(Vec::new()),
         [job] if job.ties.is_empty() && !job.limits.concern_enqueueing() => {
-            Ok(vec![insert_one(pool, dialect, herald, job).await?])
+            Ok(vec![insert_one(shelf, dialect, herald, job).await?])
         }
         jobs => {
-            let mut connection = pool.acquire().await.map_err(commit_error)?;
-            insert_on(&mut connection, dialect, jobs).await
+            // Its errors say more than those of a statement.
+            let storing = async |connection: &mut PgConnection| {
+                Ok(insert_on(connection, dialect, jobs).await)
+            };
+            shelf.run(storing).await.map_err(commit_error)?
         }
     }
 }
@@ -60,7 +64,7 @@ pub(crate) async fn insert_on(
 }
 
 async fn insert_one(
-    pool: &PgPool,
+    shelf: &Shelf,
     dialect: &Dialect,
     herald: &Herald,
     job: &NewJob,
@@ -68,21 +72,21 @@ async fn insert_one(
     // Only who is alone tells of his job himself: others would have to wait for his commit with theirs.
     let storing = herald.storing();
     let (at, wait) = due(job);
-    let stored: Option<(Moment, Timestamp, Option<String>)> =
-        sqlx::query_as(dialect.sql(sql::INSERT_JOB))
-            .bind(job.id.as_uuid())
-            .bind(&job.class)
-            .bind(&job.queue)
-            .bind(job.priority.unwrap_or(0))
-            .bind(Json(Payload::of(job, Utc::now())))
-            .bind((!job.labels.is_empty()).then_some(&job.labels))
-            .bind(job.notify)
-            .bind(at)
-            .bind(wait)
-            .bind(storing.is_alone())
-            .fetch_optional(pool)
-            .await
-            .map_err(commit_error)?;
+    let query = sqlx::query_as(dialect.sql(sql::INSERT_JOB))
+        .bind(job.id.as_uuid())
+        .bind(&job.class)
+        .bind(&job.queue)
+        .bind(job.priority.unwrap_or(0))
+        .bind(Json(Payload::of(job, Utc::now())))
+        .bind((!job.labels.is_empty()).then_some(&job.labels))
+        .bind(job.notify)
+        .bind(at)
+        .bind(wait)
+        .bind(storing.is_alone());
+    let stored: Option<(Moment, Timestamp, Option<String>)> = shelf
+        .run(async |connection| query.fetch_optional(connection).await)
+        .await
+        .map_err(commit_error)?;
     let Some((due, now, _)) = stored else { return Ok(Inserted::AlreadyThere(job.id)) };
     if job.notify && !storing.is_alone() {
         herald.tell(&job.queue, due.0, now);

@@ -7,7 +7,7 @@
 //! lanes are looked for again, each from its true beginning, when their floors yield nothing, and now and
 //! then while they yield plenty.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
 use goodjob_core::{QueueSelector, Timestamp};
@@ -64,11 +64,18 @@ pub(crate) struct Lane {
     pub(crate) floor: Option<Floor>,
     /// When a job was last taken from it.
     used: Option<Instant>,
+    /// Whether the last claim saw nothing in it.
+    is_empty: bool,
 }
 
 impl Lane {
     fn name(&self) -> (Option<String>, Option<i32>, i32) {
         (self.queue.clone(), self.priority, self.turn)
+    }
+
+    /// Where its jobs stand in the order of a claim.
+    fn rank(&self) -> (i32, bool, Option<i32>) {
+        (self.turn, self.priority.is_none(), self.priority)
     }
 }
 
@@ -86,7 +93,14 @@ impl From<LaneRow> for Lane {
         // A moment before the first that we know, such as -infinity, is no floor.
         let at = row.scheduled_at.filter(|moment| !moment.is_first());
         let floor = at.map(|at| (at.0, row.id)).filter(|_| row.queue_name.is_some());
-        Self { queue: row.queue_name, priority: row.priority, turn: row.turn, floor, used: None }
+        Self {
+            queue: row.queue_name,
+            priority: row.priority,
+            turn: row.turn,
+            floor,
+            used: None,
+            is_empty: false,
+        }
     }
 }
 
@@ -195,15 +209,30 @@ impl Lanes {
         }
     }
 
-    /// Rows that a claim of so many reads of each lane. With few lanes each may give all of them; with many
-    /// they are read less deep, and a claim may bring less than it wanted.
-    pub(crate) fn depth(&self, wanted: usize) -> usize {
-        let lanes = self.lanes.len().max(1);
-        if lanes * wanted <= MAX_ROWS {
-            wanted
-        } else {
-            (MAX_ROWS / lanes).clamp(MIN_ROWS, wanted.max(MIN_ROWS))
+    /// Rows that a claim of so many reads of each lane. The lanes whose turn is first may give all of them; of
+    /// those behind, which it needs only if the first ones have less, it reads half as many at each further
+    /// turn. With many lanes of one turn each is read less deep, and a claim may bring less than it wanted.
+    pub(crate) fn depths(&self, wanted: usize) -> impl Iterator<Item = usize> {
+        let mut turns: BTreeMap<_, usize> = BTreeMap::new();
+        for lane in self.lanes.iter().filter(|lane| !lane.is_empty) {
+            *turns.entry(lane.rank()).or_default() += 1;
         }
+        let depth = move |turn: usize, lanes: usize| {
+            let share = wanted.min(MAX_ROWS / lanes.max(1)) >> turn.min(16);
+            share.max(MIN_ROWS).min(wanted)
+        };
+        let depths: BTreeMap<_, usize> = turns
+            .into_iter()
+            .enumerate()
+            .map(|(turn, (rank, lanes))| (rank, depth(turn, lanes)))
+            .collect();
+        // Nobody expects much of a lane that was empty a moment ago.
+        let least = MIN_ROWS.min(wanted);
+        let of = move |lane: &Lane| match lane.is_empty {
+            true => least,
+            false => depths.get(&lane.rank()).copied().unwrap_or(least),
+        };
+        self.lanes.iter().map(of)
     }
 
     /// Moves the floors to what was taken last, and in lanes that were read to their end to the present,
@@ -219,7 +248,9 @@ impl Lanes {
         }
         let mut exhausted = found.exhausted.bytes();
         for lane in &mut self.lanes {
-            let is_exhausted = match exhausted.next() {
+            let seen = exhausted.next();
+            lane.is_empty = seen == Some(b'2');
+            let is_exhausted = match seen {
                 // What was seen is taken, unless there was no more use for it.
                 Some(b'1') => !found.full,
                 Some(b'2') => true,
@@ -255,6 +286,7 @@ mod tests {
             turn: 0,
             floor: floor.map(|seconds| (at(seconds), Uuid::nil())),
             used: None,
+            is_empty: false,
         };
         Lanes { lanes: floors.iter().enumerate().map(lane).collect(), ..Lanes::default() }
     }
@@ -293,12 +325,25 @@ mod tests {
     }
 
     #[test]
-    fn the_rows_read_are_shared_among_many_lanes() {
-        assert_eq!(lanes(&[]).depth(516), 516);
-        assert_eq!(lanes(&[None; 4]).depth(516), 516);
-        assert_eq!(lanes(&[None; 64]).depth(516), 64);
-        assert_eq!(lanes(&[None; 1_000]).depth(516), 16);
-        assert_eq!(lanes(&[None; 1_000]).depth(1), 1);
+    fn the_rows_read_are_shared_among_the_lanes_of_one_turn() {
+        let depth = |lanes: &Lanes, wanted| lanes.depths(wanted).next();
+        assert_eq!(depth(&lanes(&[]), 516), None);
+        assert_eq!(depth(&lanes(&[None; 4]), 516), Some(516));
+        assert_eq!(depth(&lanes(&[None; 64]), 516), Some(64));
+        assert_eq!(depth(&lanes(&[None; 1_000]), 516), Some(16));
+        assert_eq!(depth(&lanes(&[None; 1_000]), 1), Some(1));
+    }
+
+    #[test]
+    fn lanes_of_later_turns_are_read_less_deep_and_empty_ones_are_no_turn() {
+        let mut lanes = lanes(&[None; 8]);
+        for (lane, priority) in lanes.lanes.iter_mut().zip([0, 0, 1, 2, 3, 4, 5, 6]) {
+            lane.priority = Some(priority);
+        }
+        let depths = |lanes: &Lanes| lanes.depths(500).collect::<Vec<_>>();
+        assert_eq!(depths(&lanes), [500, 500, 250, 125, 62, 31, 16, 16]);
+        lanes.advance(&Yield { taken: &[], exhausted: "22100000", at: at(1), full: true });
+        assert_eq!(depths(&lanes), [16, 16, 500, 250, 125, 62, 31, 16]);
     }
 
     #[tokio::test(start_paused = true)]

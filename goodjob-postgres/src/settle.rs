@@ -8,12 +8,11 @@ use goodjob_core::{
     ErrorNote, ExecutionId, Fate, ProcessId, Settled, Settlement, StoreError, Token,
 };
 use serde_json::Value;
-use sqlx::{PgConnection, PgPool};
 use uuid::Uuid;
 
 use crate::dialect::Dialect;
-use crate::error::store_error;
 use crate::rows::SettledRow;
+use crate::shelf::Shelf;
 use crate::sql;
 
 /// The columns of `settle.sql`'s parameters, one entry an attempt.
@@ -53,20 +52,20 @@ impl<'a> Columns<'a> {
 const DEADLINE: Duration = Duration::from_secs(10);
 
 pub(crate) async fn settle(
-    pool: &PgPool,
+    shelf: &Shelf,
     dialect: &Dialect,
     process: ProcessId,
     ended: &[(Token, Settlement)],
 ) -> Result<Vec<Settled>, StoreError> {
     let unkept = ended.iter().filter(|(_, settlement)| settlement.deletes());
     let unkept: Vec<&Token> = unkept.map(|(token, _)| token).collect();
-    let mut answers = delete(pool, dialect, process, &unkept).await?;
+    let mut answers = delete(shelf, dialect, process, &unkept).await?;
     let succeeded: Vec<&(Token, Settlement)> =
         ended.iter().filter(|(_, settlement)| is_kept_success(settlement)).collect();
-    answers.extend(succeed(pool, dialect, process, &succeeded).await?);
+    answers.extend(succeed(shelf, dialect, process, &succeeded).await?);
     let rest = ended.iter().filter(|(token, _)| !answers.contains_key(&token.execution));
     let rest: Vec<&(Token, Settlement)> = rest.collect();
-    answers.extend(update(pool, dialect, process, &rest).await?);
+    answers.extend(update(shelf, dialect, process, &rest).await?);
     let answer = |token: &Token| answers.get(&token.execution).copied();
     Ok(ended.iter().map(|(token, _)| answer(token).unwrap_or(Settled::Fenced)).collect())
 }
@@ -76,7 +75,7 @@ type Answers = HashMap<ExecutionId, Settled>;
 
 /// Ends jobs that are not kept. What it has no answer for is to be updated like any other.
 async fn delete(
-    pool: &PgPool,
+    shelf: &Shelf,
     dialect: &Dialect,
     process: ProcessId,
     unkept: &[&Token],
@@ -91,7 +90,7 @@ async fn delete(
         .bind(tokens.performed_at)
         .bind(tokens.counts)
         .bind(process.as_uuid());
-    let rows = on(pool, DEADLINE, async |connection| query.fetch_all(connection).await).await?;
+    let rows = shelf.within(DEADLINE, async |connection| query.fetch_all(connection).await).await?;
     Ok(answers(rows))
 }
 
@@ -101,7 +100,7 @@ fn is_kept_success(settlement: &Settlement) -> bool {
 
 /// Ends attempts that succeeded. What it has no answer for is to be updated like any other.
 async fn succeed(
-    pool: &PgPool,
+    shelf: &Shelf,
     dialect: &Dialect,
     process: ProcessId,
     ended: &[&(Token, Settlement)],
@@ -119,12 +118,12 @@ async fn succeed(
         .bind(seconds.collect::<Vec<f64>>())
         .bind(process.as_uuid());
     let written: Vec<Uuid> =
-        on(pool, DEADLINE, async |connection| query.fetch_all(connection).await).await?;
+        shelf.within(DEADLINE, async |connection| query.fetch_all(connection).await).await?;
     Ok(written.into_iter().map(|execution| (execution.into(), Settled::Written)).collect())
 }
 
 async fn update(
-    pool: &PgPool,
+    shelf: &Shelf,
     dialect: &Dialect,
     process: ProcessId,
     ended: &[&(Token, Settlement)],
@@ -148,7 +147,7 @@ async fn update(
         .bind(columns.backtraces)
         .bind(columns.seconds)
         .bind(process.as_uuid());
-    let rows = on(pool, DEADLINE, async |connection| query.fetch_all(connection).await).await?;
+    let rows = shelf.within(DEADLINE, async |connection| query.fetch_all(connection).await).await?;
     Ok(answers(rows))
 }
 
@@ -165,7 +164,7 @@ fn answers(rows: Vec<SettledRow>) -> Answers {
 }
 
 pub(crate) async fn release(
-    pool: &PgPool,
+    shelf: &Shelf,
     dialect: &Dialect,
     process: ProcessId,
     unstarted: &[Token],
@@ -177,24 +176,7 @@ pub(crate) async fn release(
         .bind(tokens.performed_at)
         .bind(tokens.counts)
         .bind(process.as_uuid());
-    on(pool, DEADLINE, async |connection| query.execute(connection).await.map(drop)).await
-}
-
-/// Runs a statement on a connection of the pool, for a bounded time. A connection that did not answer
-/// is closed: given back, it would keep its place in the pool for as long as TCP hopes.
-pub(crate) async fn on<T>(
-    pool: &PgPool,
-    deadline: Duration,
-    statement: impl AsyncFnOnce(&mut PgConnection) -> sqlx::Result<T>,
-) -> Result<T, StoreError> {
-    let mut connection = pool.acquire().await.map_err(store_error)?;
-    match tokio::time::timeout(deadline, statement(&mut connection)).await {
-        Ok(done) => done.map_err(store_error),
-        Err(_) => {
-            drop(connection.detach());
-            Err(StoreError::unavailable("the server did not answer in time"))
-        }
-    }
+    shelf.within(DEADLINE, async |connection| query.execute(connection).await.map(drop)).await
 }
 
 /// Tokens as the columns of a parameter.

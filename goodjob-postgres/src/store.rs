@@ -33,6 +33,7 @@ use crate::limits::Limited;
 use crate::notes::Absence;
 use crate::options::PgOptions;
 use crate::sessions::{Common, Sessions};
+use crate::shelf::Shelf;
 use crate::{cleanup, enqueue, fleet, inserts, settle, sql, upcoming};
 
 /// How long leaving waits for settlements that are under way.
@@ -58,8 +59,10 @@ struct Inner {
     columns: Columns,
     dialect: Dialect,
     pool: PgPool,
+    /// Connections of the pool for what is asked again and again.
+    shelf: Shelf,
     /// The connections that write outcomes and look ahead.
-    settling: PgPool,
+    settling: Shelf,
     herald: Herald,
     limited: Limited,
     locks: watch::Sender<LockState>,
@@ -176,7 +179,7 @@ impl PgStore {
         self.set_sessions(None);
         let _ = tokio::time::timeout(LAST_NOTICES, self.inner.herald.silent()).await;
         self.inner.settling.close().await;
-        self.inner.pool.close().await;
+        self.inner.shelf.close().await;
     }
 
     pub(crate) fn limited(&self) -> &Limited {
@@ -254,7 +257,7 @@ impl fmt::Debug for PgStore {
 #[async_trait]
 impl Store for PgStore {
     async fn insert(&self, jobs: &[NewJob]) -> Result<Vec<Inserted>, StoreError> {
-        inserts::insert(self.pool(), &self.inner.dialect, &self.inner.herald, jobs).await
+        inserts::insert(&self.inner.shelf, &self.inner.dialect, &self.inner.herald, jobs).await
     }
 
     async fn claim(&self, wanted: &Wanted, max: usize) -> Result<Claims, StoreError> {
@@ -267,12 +270,12 @@ impl Store for PgStore {
     }
 
     async fn settle(&self, ended: &[(Token, Settlement)]) -> Result<Vec<Settled>, StoreError> {
-        let (sessions, pool) = (self.sessions()?, self.inner.settling.clone());
+        let (sessions, shelf) = (self.sessions()?, self.inner.settling.clone());
         let ended = ended.to_vec();
         let (dialect, limited) = (self.dialect(), self.limited().clone());
         // In a task, so that a caller who goes away cannot leave a lock behind a committed end.
         unbroken(async move {
-            let settled = settle::settle(&pool, &dialect, sessions.common.process, &ended).await?;
+            let settled = settle::settle(&shelf, &dialect, sessions.common.process, &ended).await?;
             // A blocked one is still to end, and keeps its lock.
             let over = ended.iter().zip(&settled).filter(|(_, s)| **s != Settled::Blocked);
             let put_back =
@@ -286,11 +289,11 @@ impl Store for PgStore {
     }
 
     async fn release(&self, unstarted: &[Token]) -> Result<(), StoreError> {
-        let (sessions, pool) = (self.sessions()?, self.inner.settling.clone());
+        let (sessions, shelf) = (self.sessions()?, self.inner.settling.clone());
         let tokens = unstarted.to_vec();
         let dialect = self.dialect();
         unbroken(async move {
-            settle::release(&pool, &dialect, sessions.common.process, &tokens).await?;
+            settle::release(&shelf, &dialect, sessions.common.process, &tokens).await?;
             sessions.unlock(tokens, true).await;
             Ok(())
         })
@@ -310,9 +313,9 @@ impl Store for PgStore {
     }
 
     async fn clean_up(&self, keep: &Retention, limit: usize) -> Result<Cleaned, StoreError> {
-        let (pool, dialect, keep) = (self.pool().clone(), self.dialect(), *keep);
+        let (shelf, dialect, keep) = (self.inner.shelf.clone(), self.dialect(), *keep);
         // In a task, so that a caller who goes away gives no connection back that is still busy.
-        unbroken(async move { cleanup::clean_up(&pool, &dialect, &keep, limit).await }).await
+        unbroken(async move { cleanup::clean_up(&shelf, &dialect, &keep, limit).await }).await
     }
 
     async fn beat(&self, process: &ProcessRecord) -> Result<Timestamp, StoreError> {

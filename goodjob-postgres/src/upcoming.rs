@@ -1,17 +1,17 @@
 //! When jobs will be due: for the timers of pools.
 
 use goodjob_core::{QueueSelector, Timestamp, Wanted};
-use sqlx::PgPool;
 
 use crate::claim::selection;
 use crate::dialect::Dialect;
 use crate::lanes::MAX_LANES;
 use crate::rows::Moment;
+use crate::shelf::Shelf;
 use crate::sql;
 
 /// The next due times, soonest first. `by_lanes` where there is an index to read lanes by.
 pub(crate) async fn upcoming(
-    pool: &PgPool,
+    shelf: &Shelf,
     dialect: &Dialect,
     wanted: &Wanted,
     limit: usize,
@@ -34,6 +34,7 @@ pub(crate) async fn upcoming(
             .bind(names)
             .bind(count(limit))
     };
-    let times: Vec<Moment> = query.fetch_all(pool).await?;
+    let times: Vec<Moment> =
+        shelf.run(async |connection| query.fetch_all(connection).await).await?;
     Ok(times.into_iter().map(|moment| moment.0).collect())
 }

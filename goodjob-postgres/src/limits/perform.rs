@@ -10,7 +10,7 @@ use sqlx::{PgConnection, Postgres, Transaction};
 use super::room::Room;
 use super::{Limited, Statements};
 use crate::error::store_error;
-use crate::settle::{on, tokens};
+use crate::settle::tokens;
 use crate::sql;
 
 /// How long one statement outside of the counting may take.
@@ -83,7 +83,9 @@ impl Limited {
             .bind(token.performed_at)
             .bind(token.counts)
             .bind(process.as_uuid());
-        on(&self.0.pool, DEADLINE, async |connection| query.execute(connection).await.map(drop))
+        self.0
+            .shelf
+            .within(DEADLINE, async |connection| query.execute(connection).await.map(drop))
             .await
     }
 
@@ -217,7 +219,7 @@ impl Limited {
             .bind(first.as_secs_f64())
             .bind(step.as_secs_f64())
             .bind(waits_for_room(&by.bound));
-        on(&self.0.pool, DEADLINE, async |connection| query.fetch_one(connection).await).await
+        self.0.shelf.within(DEADLINE, async |connection| query.fetch_one(connection).await).await
     }
 }
 

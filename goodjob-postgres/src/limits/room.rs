@@ -6,7 +6,6 @@ use std::time::Duration;
 use goodjob_core::{Scope, Token};
 
 use super::{Limited, Statements};
-use crate::settle::on;
 
 /// How long it may take to find the next jobs of a scope.
 const DEADLINE: Duration = Duration::from_secs(10);
@@ -52,7 +51,7 @@ impl Limited {
             .bind(&room.class)
             .bind(i64::from(room.most));
         let given =
-            on(&self.0.pool, DEADLINE, async |connection| query.fetch_one(connection).await);
+            self.0.shelf.within(DEADLINE, async |connection| query.fetch_one(connection).await);
         match given.await {
             Ok((jobs, _sent)) => {
                 tracing::debug!(scope = %room.scope, jobs, "made the next jobs due");

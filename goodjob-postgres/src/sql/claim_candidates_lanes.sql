@@ -1,9 +1,9 @@
 -- Head of a claim that visits lanes: each from its floor, the place before which nothing is expected, and
--- no more rows of it than `$14`. `$15` is the lane's place in a queue list that goes by order.
+-- no more rows of it than its `$14`. `$15` is the lane's place in a queue list that goes by order.
 --
 -- Rows are looked at without locks first, since the order of a claim goes over all lanes; then as many as
 -- are wanted, and `$3` more in case somebody holds some, are row-locked in that order. The row lock judges
--- the newest version of the row again. If lanes were cut off at `$14` rows, what sorts after the first such
+-- the newest version of the row again. If lanes were cut off at so many rows, what sorts after the first such
 -- cut may not be next: it is left for the next claim.
 -- `$9` are the jobs that this process has: if somebody takes it for dead and clears their owner, its own
 -- session finds their locks free, and would run them beside themselves.
@@ -12,9 +12,9 @@
 -- Rows without a queue are one lane, whatever their priority, and have no floor.
 , lane AS MATERIALIZED (
   SELECT n, queue_name, priority, COALESCE(at, '-infinity') AS at,
-         COALESCE(id, '00000000-0000-0000-0000-000000000000') AS id, turn
-  FROM unnest($10::text[], $11::int[], $12::timestamptz[], $13::uuid[], $15::int[])
-    WITH ORDINALITY AS l(queue_name, priority, at, id, turn, n)
+         COALESCE(id, '00000000-0000-0000-0000-000000000000') AS id, depth, turn
+  FROM unnest($10::text[], $11::int[], $12::timestamptz[], $13::uuid[], $14::bigint[], $15::int[])
+    WITH ORDINALITY AS l(queue_name, priority, at, id, depth, turn, n)
 ), seen AS MATERIALIZED (
   SELECT l.n, l.turn, s.*
   FROM lane l CROSS JOIN LATERAL (
@@ -29,7 +29,7 @@
                        OR g.queue_name = ANY((SELECT queues FROM paused)::text[])
                        OR g.labels && (SELECT labels FROM paused)::text[]) IS NOT TRUE
                  ELSE true END
-      ORDER BY g.scheduled_at, g.id LIMIT $14::bigint) AS of_both
+      ORDER BY g.scheduled_at, g.id LIMIT l.depth) AS of_both
     UNION ALL
     SELECT * FROM (
       SELECT g.id, g.priority, g.scheduled_at FROM good_jobs g
@@ -42,7 +42,7 @@
                        OR g.queue_name = ANY((SELECT queues FROM paused)::text[])
                        OR g.labels && (SELECT labels FROM paused)::text[]) IS NOT TRUE
                  ELSE true END
-      ORDER BY g.scheduled_at, g.id LIMIT $14::bigint) AS of_a_queue
+      ORDER BY g.scheduled_at, g.id LIMIT l.depth) AS of_a_queue
     UNION ALL
     SELECT * FROM (
       SELECT g.id, g.priority, g.scheduled_at FROM good_jobs g
@@ -53,15 +53,15 @@
                  THEN (g.job_class = ANY((SELECT classes FROM paused)::text[])
                        OR g.labels && (SELECT labels FROM paused)::text[]) IS NOT TRUE
                  ELSE true END
-      ORDER BY g.priority, g.scheduled_at, g.id LIMIT $14::bigint) AS of_none
+      ORDER BY g.priority, g.scheduled_at, g.id LIMIT l.depth) AS of_none
   ) AS s
 ), counts AS MATERIALIZED (
-  SELECT l.n, count(s.id) AS rows FROM lane l LEFT JOIN seen s USING (n) GROUP BY l.n
+  SELECT l.n, l.depth, count(s.id) AS rows FROM lane l LEFT JOIN seen s USING (n) GROUP BY l.n, l.depth
 ), cut AS MATERIALIZED (
   -- The first of them alone: comparing every row with every cut took seconds with 1,000 lanes.
   SELECT turn, priority IS NULL AS no_priority, COALESCE(priority, 0) AS priority, scheduled_at, id FROM (
     SELECT DISTINCT ON (n) turn, priority, scheduled_at, id FROM seen JOIN counts USING (n)
-    WHERE rows >= $14::bigint AND $14::bigint < $2::bigint + $3::bigint
+    WHERE rows >= depth AND depth < $2::bigint + $3::bigint
     ORDER BY n, priority DESC, scheduled_at DESC, id DESC) AS of_each
   ORDER BY 1, 2, 3, 4, 5 LIMIT 1
 ), chosen AS MATERIALIZED (
@@ -80,6 +80,6 @@
     FOR NO KEY UPDATE SKIP LOCKED) AS j
 ), rest AS (
   -- 0: there may be more rows in it. 1: all there were were seen. 2: there were none.
-  SELECT string_agg(CASE WHEN rows = 0 THEN '2' WHEN rows < $14::bigint THEN '1' ELSE '0' END, '' ORDER BY n) AS exhausted
+  SELECT string_agg(CASE WHEN rows = 0 THEN '2' WHEN rows < depth THEN '1' ELSE '0' END, '' ORDER BY n) AS exhausted
   FROM counts
 )
