@@ -6,11 +6,12 @@ use chrono::TimeDelta;
 use goodjob_core::{
     Arguments, EnqueueError, Inserted, Inspect, JobId, NewJob, Options, Store, StoreError,
 };
-use goodjob_postgres::{EnqueueIn, enqueue_in};
+use goodjob_postgres::{EnqueueIn, PgStore, enqueue_in};
 use serde_json::{Value, json};
 use sqlx::postgres::PgListener;
 
 use crate::engine::Echo;
+use crate::proxy::Proxy;
 
 fn job(class: &str) -> NewJob {
     NewJob::of_class(class, Arguments::default(), Options::new()).unwrap()
@@ -169,5 +170,46 @@ async fn all_or_none_are_stored() {
     ));
     assert!(matches!(store.insert(&jobs).await, Err(StoreError::Rejected { .. })));
     assert_eq!(store.job(jobs[0].id).await.unwrap(), None);
+    store.close().await;
+}
+
+/// A pool asks each connection that comes back to it whether it lives: that would be a second one.
+#[tokio::test]
+async fn an_enqueue_is_one_round_trip() {
+    let database = crate::database().await;
+    let proxy = Proxy::to(&database).await;
+    let mut options = proxy.options();
+    options.tables = database.options().tables;
+    let store = PgStore::connect(options).await.unwrap();
+    let adapter = store.adapter();
+    // Connects, and prepares the statement.
+    adapter.enqueue(Echo { text: "first".into() }).await.unwrap();
+    let before = proxy.asked();
+    const JOBS: usize = 200;
+    for _ in 0..JOBS {
+        adapter.enqueue(Echo { text: "one of many".into() }).await.unwrap();
+    }
+    let asked = proxy.asked() - before;
+    // A machine that stops for a while may have a connection go back and come again.
+    assert!((JOBS..JOBS + JOBS / 10).contains(&asked), "{asked} round trips for {JOBS} jobs");
+    store.close().await;
+}
+
+/// What is kept for the next statement goes back when nothing comes for it, and to who waits for one.
+#[tokio::test]
+async fn connections_at_hand_are_withheld_from_nobody() {
+    let database = crate::database().await;
+    let store = database.store().await;
+    let adapter = store.adapter();
+    let enqueue = async || adapter.enqueue(Echo { text: "x".into() }).await.unwrap();
+    tokio::join!(enqueue(), enqueue(), enqueue(), enqueue());
+    // Each waits for as long as the pool has patience, and no longer.
+    let mut all = Vec::new();
+    for _ in 0..store.options().pool_size {
+        all.push(store.pool().acquire().await.unwrap());
+    }
+    tokio::join!(enqueue(), async { drop(all.pop()) });
+    tokio::join!(enqueue(), enqueue(), enqueue());
+    drop(all);
     store.close().await;
 }

@@ -1,6 +1,8 @@
 //! A network between a store and its server that can be cut, or fall silent.
 
 use std::net::Ipv4Addr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use goodjob_postgres::PgOptions;
 use goodjob_testkit::Database;
@@ -9,6 +11,7 @@ use tokio::io::{AsyncRead, AsyncWrite, copy_bidirectional};
 use tokio::net::{TcpListener, TcpStream, UnixStream};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
+use tokio_util::io::InspectReader;
 use tokio_util::task::AbortOnDropHandle;
 
 /// What the network does to the connections that there are. New ones pass.
@@ -23,6 +26,8 @@ pub(crate) struct Proxy {
     port: u16,
     url: String,
     faults: watch::Sender<Fault>,
+    /// What the near side has sent, in messages that it waits for an answer to.
+    asked: Arc<AtomicUsize>,
     /// Ends with all connections when this is dropped.
     _serving: AbortOnDropHandle<()>,
 }
@@ -41,8 +46,10 @@ impl Proxy {
         let port = listener.local_addr().unwrap().port();
         let server: PgConnectOptions = database.url().parse().unwrap();
         let (faults, sight) = watch::channel(Fault::Cut);
-        let serving = AbortOnDropHandle::new(tokio::spawn(serve(listener, server, sight)));
-        Self { port, url: through(&database.url(), port), faults, _serving: serving }
+        let asked = Arc::<AtomicUsize>::default();
+        let serving = serve(listener, server, sight, Arc::clone(&asked));
+        let serving = AbortOnDropHandle::new(tokio::spawn(serving));
+        Self { port, url: through(&database.url(), port), faults, asked, _serving: serving }
     }
 
     /// Options for a store on the near side.
@@ -60,6 +67,11 @@ impl Proxy {
         self.faults.send_replace(Fault::Silence);
     }
 
+    /// How often the near side has sent something: a statement is sent at once, and then waited for.
+    pub(crate) fn asked(&self) -> usize {
+        self.asked.load(Ordering::SeqCst)
+    }
+
     /// A port that nobody listens on, for now.
     pub(crate) async fn free_port(database: &Database) -> (u16, PgOptions) {
         let proxy = Self::to(database).await;
@@ -67,22 +79,30 @@ impl Proxy {
     }
 }
 
-async fn serve(listener: TcpListener, server: PgConnectOptions, faults: watch::Receiver<Fault>) {
+async fn serve(
+    listener: TcpListener,
+    server: PgConnectOptions,
+    faults: watch::Receiver<Fault>,
+    asked: Arc<AtomicUsize>,
+) {
     let mut connections = JoinSet::new();
     while let Ok((near, _)) = listener.accept().await {
         let mut faults = faults.clone();
         faults.mark_unchanged();
-        let server = server.clone();
+        let (server, asked) = (server.clone(), Arc::clone(&asked));
         connections.spawn(async move {
             near.set_nodelay(true).unwrap();
-            let (mut near, mut far): (_, Box<dyn Wire>) = match server.get_socket() {
+            let mut near = InspectReader::new(near, move |sent| {
+                asked.fetch_add(usize::from(!sent.is_empty()), Ordering::SeqCst);
+            });
+            let mut far: Box<dyn Wire> = match server.get_socket() {
                 Some(directory) => {
                     let socket = directory.join(format!(".s.PGSQL.{}", server.get_port()));
-                    (near, Box::new(UnixStream::connect(socket).await.unwrap()))
+                    Box::new(UnixStream::connect(socket).await.unwrap())
                 }
                 None => {
                     let address = (server.get_host(), server.get_port());
-                    (near, Box::new(TcpStream::connect(address).await.unwrap()))
+                    Box::new(TcpStream::connect(address).await.unwrap())
                 }
             };
             tokio::select! {
