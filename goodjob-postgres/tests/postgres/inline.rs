@@ -195,6 +195,11 @@ async fn a_job_of_a_transaction_held_for_two_seconds_starts_here_right_after_its
     assert!(setup.start(Role::Other).await.unwrap().is_none(), "only servers have pools");
     let capsule = setup.start(Role::Server).await.unwrap().unwrap();
     let adapter = setup.adapter();
+    // Who begins to listen looks for what was missed: that is over.
+    eventually("a listener", Duration::from_secs(20), async || {
+        capsule.vitals().connected.then_some(())
+    })
+    .await;
     capsule.drained().await;
     // The control, committed and due, which nobody is told of: whatever else might wake a pool, a poll, a
     // timer, a resync, would run it too.
