@@ -16,8 +16,8 @@ use goodjob_core::{
     Adapter, Backend, BoxError, Capsule, Claim, Claims, Cleaned, Clock, Config, Context, Due,
     ErrorEvent, ExecutionId, ExecutionRecord, Fate, Inserted, Inspect, Job, JobId, JobRecord,
     JobResult, LockState, NewJob, Notice, Notifier, Payload, Perform, ProcessId, ProcessRecord,
-    Registry, Retention, Settled, Settlement, Shutdown, Signal, Store, StoreError, Timestamp, Token,
-    Wanted,
+    Registry, Retention, Settled, Settlement, Shutdown, Signal, Store, StoreError, Timestamp,
+    Token, Wanted,
 };
 use serde::{Deserialize, Serialize};
 use tokio::sync::{broadcast, mpsc, watch};
@@ -85,7 +85,8 @@ impl Shelf {
     }
 
     fn store(&self, data: &mut Data, new: &NewJob) -> Inserted {
-        let is_its_tick = |row: &Row| new.ties.tick.is_some() && row.job.ties.tick == new.ties.tick;
+        let tick = new.ties.tick.as_ref().filter(|tick| tick.at.is_some());
+        let is_its_tick = |row: &Row| tick.is_some() && row.job.ties.tick.as_ref() == tick;
         if data.rows.contains_key(&new.id) || data.rows.values().any(is_its_tick) {
             return Inserted::AlreadyThere(new.id);
         }
@@ -172,7 +173,10 @@ impl Row {
         if let Some(started) = self.job.performed_at {
             // It was started before, and there is no outcome: its process died.
             self.interruptions += 1;
-            let error = format!("interrupted after it was started at {started}");
+            let started = started.format("%Y-%m-%d %H:%M:%S UTC");
+            let error = format!(
+                "GoodJob::InterruptedError: Interrupted after starting perform at '{started}'"
+            );
             self.job.error_event = Some(ErrorEvent::Interrupted);
             for attempt in self.attempts.iter_mut().filter(|a| a.record.finished_at.is_none()) {
                 attempt.record.finished_at = Some(now);

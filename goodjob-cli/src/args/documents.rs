@@ -77,7 +77,8 @@ fn started(unit: &str) -> Vec<Vec<String>> {
 
 #[test]
 fn a_wrong_command_line_is_found() {
-    let wrong = "```sh\nDATABASE_URL=x goodjob start --queus mice | sort > \\\n  out # and so on\n```\n";
+    let wrong =
+        "```sh\nDATABASE_URL=x goodjob start --queus mice | sort > \\\n  out # and so on\n```\n";
     let block = &markdown::blocks(wrong)[0];
     assert_eq!(block.text.lines().count(), 2);
     let commands = block.commands();

@@ -80,7 +80,8 @@ fn every_link_of_the_built_book_leads_somewhere() {
 
 /// Where the elements of a page lead.
 fn links(html: &str) -> impl Iterator<Item = &str> {
-    let values = ["href=\"", "src=\""].into_iter().flat_map(|attribute| html.split(attribute).skip(1));
+    let values =
+        ["href=\"", "src=\""].into_iter().flat_map(|attribute| html.split(attribute).skip(1));
     values.filter_map(|rest| rest.split('"').next())
 }
 
@@ -127,5 +128,8 @@ fn a_link_that_leads_nowhere_is_found() {
     let leads = |link| leads_somewhere(&page, link, &pages, built);
     assert!(leads("#there") && leads("src/main.rs") && leads("https://example.org/x"));
     assert!(!leads("#elsewhere") && !leads("src/none.rs") && !leads("../Cargo.toml"));
-    assert_eq!(links(r#"<a href="a.html"><img src="b.png">"#).collect::<Vec<_>>(), ["a.html", "b.png"]);
+    assert_eq!(
+        links(r#"<a href="a.html"><img src="b.png">"#).collect::<Vec<_>>(),
+        ["a.html", "b.png"]
+    );
 }

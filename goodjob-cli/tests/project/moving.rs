@@ -157,7 +157,9 @@ async fn perform(database: &Database, ids: &[JobId]) -> Vec<String> {
 }
 
 async fn moved(pool: &PgPool) -> Vec<JobId> {
-    let ids = sqlx::query_scalar("SELECT id::text FROM good_jobs WHERE scheduled_at <= now() ORDER BY id");
+    let ids = sqlx::query_scalar(
+        "SELECT id::text FROM good_jobs WHERE scheduled_at <= now() ORDER BY id",
+    );
     let ids: Vec<String> = ids.fetch_all(pool).await.unwrap();
     ids.iter().map(|id| id.parse().unwrap()).collect()
 }

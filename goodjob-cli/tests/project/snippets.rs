@@ -42,7 +42,9 @@ fn fault(block: &Block) -> Option<String> {
         "ini" => ini(text),
         "dockerfile" => dockerfile(text),
         "sh" => shell(block),
-        "python" => interpreted("python3", &["-c", "import ast, sys; ast.parse(sys.stdin.read())"], text),
+        "python" => {
+            interpreted("python3", &["-c", "import ast, sys; ast.parse(sys.stdin.read())"], text)
+        }
         "ruby" => interpreted("ruby", &["-c"], text),
         "javascript" => interpreted("node", &["--input-type=module", "--check", "-"], text),
         // Run by `sql_runs_on_a_fresh_database`, or a test of its page.
@@ -100,7 +102,11 @@ fn every_page_with_rust_is_compiled() {
         if block.language() == "rust" && document.path.starts_with("docs/") {
             let entry = format!("include_str!(\"../../{}\")", document.path);
             let found = lists.iter().any(|list| list.contains(&entry));
-            assert!(found, "{}: its Rust is not compiled: add it in goodjob-cli/src/lib.rs", document.path);
+            assert!(
+                found,
+                "{}: its Rust is not compiled: add it in goodjob-cli/src/lib.rs",
+                document.path
+            );
         }
     }
 }
@@ -127,7 +133,8 @@ fn manifest(text: &str) -> Option<String> {
         Value::String(version) => Some(version.clone()),
         other => other["version"].as_str().map(str::to_owned),
     };
-    let tables = ["dependencies", "dev-dependencies"].into_iter().filter_map(|name| manifest.get(name));
+    let tables =
+        ["dependencies", "dev-dependencies"].into_iter().filter_map(|name| manifest.get(name));
     tables.filter_map(Value::as_object).flatten().find_map(|(name, dependency)| {
         // Nobody here depends on the command.
         let known = match name.as_str() {
@@ -181,8 +188,23 @@ fn ini(text: &str) -> Option<String> {
 
 fn dockerfile(text: &str) -> Option<String> {
     const INSTRUCTIONS: [&str; 17] = [
-        "ADD", "ARG", "CMD", "COPY", "ENTRYPOINT", "ENV", "EXPOSE", "FROM", "HEALTHCHECK", "LABEL",
-        "ONBUILD", "RUN", "SHELL", "STOPSIGNAL", "USER", "VOLUME", "WORKDIR",
+        "ADD",
+        "ARG",
+        "CMD",
+        "COPY",
+        "ENTRYPOINT",
+        "ENV",
+        "EXPOSE",
+        "FROM",
+        "HEALTHCHECK",
+        "LABEL",
+        "ONBUILD",
+        "RUN",
+        "SHELL",
+        "STOPSIGNAL",
+        "USER",
+        "VOLUME",
+        "WORKDIR",
     ];
     let joined = text.replace("\\\n", " ");
     let mut lines = joined.lines().filter(|line| !line.is_empty() && !line.starts_with('#'));
@@ -193,8 +215,20 @@ fn dockerfile(text: &str) -> Option<String> {
 /// Its syntax, and that the programs are known here and what it names of this repository is there.
 fn shell(block: &Block) -> Option<String> {
     const PROGRAMS: [&str; 14] = [
-        "goodjob", "my-worker", "export", "psql", "curl", "mdbook", "cd", "createdb", "docker", "kubectl",
-        "systemctl", "journalctl", "kill", "echo",
+        "goodjob",
+        "my-worker",
+        "export",
+        "psql",
+        "curl",
+        "mdbook",
+        "cd",
+        "createdb",
+        "docker",
+        "kubectl",
+        "systemctl",
+        "journalctl",
+        "kill",
+        "echo",
     ];
     let syntax = interpreted("sh", &["-n"], &block.text);
     syntax.or_else(|| {
@@ -211,9 +245,8 @@ fn shell(block: &Block) -> Option<String> {
 
 /// The packages, tests and examples that it names are there, or are its reader's own.
 fn cargo(words: &[String]) -> Option<String> {
-    let after = |flag: &str| {
-        words.windows(2).find(|pair| pair[0] == flag).map(|pair| pair[1].as_str())
-    };
+    let after =
+        |flag: &str| words.windows(2).find(|pair| pair[0] == flag).map(|pair| pair[1].as_str());
     let package = after("-p").filter(|package| package.starts_with("goodjob"));
     let is_there = |path: String| top().join(path).exists();
     if let Some(package) = package.filter(|package| !is_there(format!("{package}/Cargo.toml"))) {
@@ -242,7 +275,8 @@ fn interpreted(program: &str, args: &[&str], text: &str) -> Option<String> {
 }
 
 fn failure(output: &std::process::Output) -> Option<String> {
-    let told = [&output.stdout, &output.stderr].map(|text| String::from_utf8_lossy(text).into_owned());
+    let told =
+        [&output.stdout, &output.stderr].map(|text| String::from_utf8_lossy(text).into_owned());
     // A warning, as of a mistyped key, is a fault of a document.
     let fine = output.status.success() && !told[1].contains("warning");
     (!fine).then(|| told.concat())
