@@ -3,6 +3,8 @@
 
 #[path = "project/architecture.rs"]
 mod architecture;
+#[path = "project/beginning.rs"]
+mod beginning;
 #[path = "project/book.rs"]
 mod book;
 #[path = "project/documents.rs"]

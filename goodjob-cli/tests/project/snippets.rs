@@ -15,8 +15,11 @@ use tempfile::TempDir;
 use crate::markdown::{Block, blocks};
 use crate::tree::{File, files, read, top};
 
-/// The pages whose SQL a test of their own runs.
-const TESTED_APART: [&str; 1] = ["docs/moving.md"];
+/// Pages that show a program in parts, and where it is compiled and tested.
+const PROGRAMS: [(&str, &str); 2] = [
+    ("docs/getting-started.md", "goodjob-cli/tests/project/beginning.rs"),
+    ("docs/backends.md", "goodjob-testkit/examples/shelf.rs"),
+];
 
 /// Every block of every document, and where it is.
 fn snippets() -> Vec<(File, Block)> {
@@ -47,7 +50,7 @@ fn fault(block: &Block) -> Option<String> {
         }
         "ruby" => interpreted("ruby", &["-c"], text),
         "javascript" => interpreted("node", &["--input-type=module", "--check", "-"], text),
-        // Run by `sql_runs_on_a_fresh_database`, or a test of its page.
+        // Run by `sql_runs_on_a_fresh_database`.
         "sql" => None,
         // Nothing can check it.
         "text" => None,
@@ -99,15 +102,17 @@ fn compiled(kind: &str) -> Option<String> {
 fn every_page_with_rust_is_compiled() {
     let lists = [read("goodjob-cli/src/lib.rs").text, read("goodjob-testkit/src/lib.rs").text];
     for (document, block) in snippets() {
-        if block.language() == "rust" && document.path.starts_with("docs/") {
-            let entry = format!("include_str!(\"../../{}\")", document.path);
-            let found = lists.iter().any(|list| list.contains(&entry));
-            assert!(
-                found,
-                "{}: its Rust is not compiled: add it in goodjob-cli/src/lib.rs",
-                document.path
-            );
+        if block.language() != "rust" || !document.path.starts_with("docs/") {
+            continue;
         }
+        let place = format!("{}:{}", document.path, block.line);
+        if let Some((_, program)) = PROGRAMS.iter().find(|(page, _)| *page == document.path) {
+            assert!(read(program).text.contains(&block.text), "{place}: this is not in {program}");
+            continue;
+        }
+        let entry = format!("include_str!(\"../../{}\")", document.path);
+        let found = lists.iter().any(|list| list.contains(&entry));
+        assert!(found, "{place}: is not compiled: add the page in goodjob-cli/src/lib.rs");
     }
 }
 
@@ -288,7 +293,7 @@ async fn sql_runs_on_a_fresh_database() {
     for document in files("docs", "md") {
         let sql: Vec<Block> =
             blocks(&document.text).into_iter().filter(|block| block.language() == "sql").collect();
-        if sql.is_empty() || TESTED_APART.contains(&document.path.as_str()) {
+        if sql.is_empty() {
             continue;
         }
         let database = Database::fresh().await;
