@@ -9,7 +9,7 @@ use std::process::{Command, Stdio};
 use config::{Config, FileFormat};
 use goodjob_testkit::Database;
 use serde_json::Value;
-use sqlx::{AssertSqlSafe, Executor};
+use sqlx::AssertSqlSafe;
 use tempfile::TempDir;
 
 use crate::markdown::{Block, blocks};
@@ -299,7 +299,7 @@ async fn sql_runs_on_a_fresh_database() {
         let database = Database::fresh().await;
         let pool = database.pool().await;
         for block in sql {
-            let run = pool.execute(AssertSqlSafe(block.text.as_str())).await;
+            let run = sqlx::raw_sql(AssertSqlSafe(block.text)).execute(&pool).await;
             run.unwrap_or_else(|error| panic!("{}:{}: {error}", document.path, block.line));
         }
         pool.close().await;
