@@ -5,6 +5,9 @@ mod batches;
 mod bench;
 mod cleanup;
 mod cron;
+// Commands that are measured and shown are among those of the documents.
+#[cfg(all(test, feature = "demo"))]
+mod documents;
 mod enqueue;
 mod explain;
 mod jobs;

@@ -110,7 +110,8 @@ fn report(error: &CliError) {
     }
 }
 
-/// The code in the documents compiles. (That of the README is an example's, which a test compares.)
+/// The code in the documents compiles. (Where a page or the README shows a whole program, that is an example or
+/// a test, and `goodjob-cli/tests/project/snippets.rs` compares them.)
 #[cfg(doctest)]
 mod documents {
     #[doc = include_str!("../../docs/async.md")]
@@ -141,4 +142,6 @@ mod documents {
     mod explain {}
     #[doc = include_str!("../../docs/operations.md")]
     mod operations {}
+    #[doc = include_str!("../../docs/moving.md")]
+    mod moving {}
 }

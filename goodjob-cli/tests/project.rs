@@ -3,7 +3,17 @@
 
 #[path = "project/architecture.rs"]
 mod architecture;
+#[path = "project/beginning.rs"]
+mod beginning;
+#[path = "project/book.rs"]
+mod book;
 #[path = "project/documents.rs"]
 mod documents;
+#[path = "project/markdown.rs"]
+mod markdown;
+#[path = "project/moving.rs"]
+mod moving;
+#[path = "project/snippets.rs"]
+mod snippets;
 #[path = "project/tree.rs"]
 mod tree;

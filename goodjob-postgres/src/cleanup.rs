@@ -7,8 +7,8 @@ use sqlx::PgPool;
 
 use crate::dialect::Dialect;
 use crate::error::store_error;
-use crate::shelf::Shelf;
 use crate::sql;
+use crate::stand::Stand;
 
 /// How long a batch may take before its connection is given up. Longer than an outcome may: nobody waits
 /// for it, and without an index on `finished_at` it reads the whole table.
@@ -18,7 +18,7 @@ const LONGEST_AGE: Duration = Duration::from_secs(1_000 * 365 * 24 * 60 * 60);
 
 /// Deletes at most `limit` jobs; and as many batches, once there are fewer jobs than that.
 pub(crate) async fn clean_up(
-    shelf: &Shelf,
+    stand: &Stand,
     dialect: &Dialect,
     keep: &Retention,
     limit: usize,
@@ -29,7 +29,7 @@ pub(crate) async fn clean_up(
         .bind(keep.keep_discarded)
         .bind(limit);
     let (jobs, executions) =
-        shelf.within(DEADLINE, async |connection| query.fetch_one(connection).await).await?;
+        stand.within(DEADLINE, async |connection| query.fetch_one(connection).await).await?;
     if jobs >= limit {
         return Ok(cleaned(jobs, executions, 0));
     }
@@ -38,7 +38,7 @@ pub(crate) async fn clean_up(
         .bind(keep.keep_discarded)
         .bind(limit);
     let batches =
-        shelf.within(DEADLINE, async |connection| query.fetch_one(connection).await).await?;
+        stand.within(DEADLINE, async |connection| query.fetch_one(connection).await).await?;
     Ok(cleaned(jobs, executions, batches))
 }
 

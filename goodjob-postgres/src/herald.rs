@@ -15,8 +15,8 @@ use goodjob_core::{Timestamp, Trouble, TroubleKind, Troubles};
 use tokio::sync::Notify;
 
 use crate::dialect::Dialect;
-use crate::shelf::Shelf;
 use crate::sql;
+use crate::stand::Stand;
 
 /// Tries to send a group of notices before they are given up.
 const TRIES: u32 = 2;
@@ -30,7 +30,7 @@ const LONGEST_NAME: usize = 1000;
 pub(crate) struct Herald(Arc<Inner>);
 
 struct Inner {
-    shelf: Shelf,
+    stand: Stand,
     dialect: Dialect,
     troubles: Troubles,
     /// Whether anybody is told at all.
@@ -52,9 +52,9 @@ struct News {
 }
 
 impl Herald {
-    pub(crate) fn new(shelf: Shelf, dialect: Dialect, troubles: Troubles, speaks: bool) -> Self {
+    pub(crate) fn new(stand: Stand, dialect: Dialect, troubles: Troubles, speaks: bool) -> Self {
         let (storing, news, silent) = (AtomicUsize::new(0), Mutex::default(), Notify::new());
-        Self(Arc::new(Inner { shelf, dialect, troubles, speaks, storing, news, silent }))
+        Self(Arc::new(Inner { stand, dialect, troubles, speaks, storing, news, silent }))
     }
 
     /// An enqueue begins, which lasts as long as what this returns.
@@ -146,13 +146,13 @@ impl Sending {
     }
 
     async fn send(&self, waiting: HashMap<(String, Option<Timestamp>), i64>, latest: Timestamp) {
-        let Inner { shelf, dialect, .. } = &*self.herald.0;
+        let Inner { stand, dialect, .. } = &*self.herald.0;
         let due: Vec<Timestamp> = waiting.keys().map(|(_, due)| due.unwrap_or(latest)).collect();
         let queues: Vec<&str> = waiting.keys().map(|(queue, _)| queue.as_str()).collect();
         let jobs: Vec<i64> = waiting.values().copied().collect();
         for attempt in 1..=TRIES {
             let query = sqlx::query(dialect.sql(sql::HERALD)).bind(&queues).bind(&due).bind(&jobs);
-            match shelf.within(DEADLINE, async |connection| query.execute(connection).await).await {
+            match stand.within(DEADLINE, async |connection| query.execute(connection).await).await {
                 Ok(_) => return,
                 Err(error) if attempt == TRIES => {
                     let what =

@@ -12,7 +12,7 @@ use crate::dialect::Dialect;
 use crate::error::commit_error;
 use crate::herald::Herald;
 use crate::rows::Moment;
-use crate::shelf::Shelf;
+use crate::stand::Stand;
 use crate::{limits, sql};
 
 /// Jobs that one statement stores. More would not be faster, and the server keeps all parameters of a
@@ -21,7 +21,7 @@ const LARGEST_INSERT: usize = 5_000;
 
 /// Stores all of them or none.
 pub(crate) async fn insert(
-    shelf: &Shelf,
+    stand: &Stand,
     dialect: &Dialect,
     herald: &Herald,
     jobs: &[NewJob],
@@ -29,14 +29,14 @@ pub(crate) async fn insert(
     match jobs {
         [] => Ok(Vec::new()),
         [job] if job.ties.is_empty() && !job.limits.concern_enqueueing() => {
-            Ok(vec![insert_one(shelf, dialect, herald, job).await?])
+            Ok(vec![insert_one(stand, dialect, herald, job).await?])
         }
         jobs => {
             // Its errors say more than those of a statement.
             let storing = async |connection: &mut PgConnection| {
                 Ok(insert_on(connection, dialect, jobs).await)
             };
-            shelf.run(storing).await.map_err(commit_error)?
+            stand.run(storing).await.map_err(commit_error)?
         }
     }
 }
@@ -64,7 +64,7 @@ pub(crate) async fn insert_on(
 }
 
 async fn insert_one(
-    shelf: &Shelf,
+    stand: &Stand,
     dialect: &Dialect,
     herald: &Herald,
     job: &NewJob,
@@ -83,7 +83,7 @@ async fn insert_one(
         .bind(at)
         .bind(wait)
         .bind(storing.is_alone());
-    let stored: Option<(Moment, Timestamp, Option<String>)> = shelf
+    let stored: Option<(Moment, Timestamp, Option<String>)> = stand
         .run(async |connection| query.fetch_optional(connection).await)
         .await
         .map_err(commit_error)?;

@@ -11,7 +11,7 @@
 //! | `batches.rs` | stores batches and has them go on |
 //! | `limits.rs` | which jobs may be stored, which attempts may begin, whose turn is next |
 //! | `pauses.rs` | what a claim need not look for, and pausing itself |
-//! | `shelf.rs` | connections that were in use a moment ago, for the next statement |
+//! | `stand.rs` | connections that were in use a moment ago, for the next statement |
 //! | `cleanup.rs` | deletes finished jobs that are old enough |
 //! | `sessions.rs` | the two sessions that hold locks, on a thread of their own |
 //! | `sessions/lock.rs` | **L**: claims, holds every job's advisory lock, takes them again when it dies |
@@ -55,8 +55,8 @@ mod rows;
 mod schema;
 mod sessions;
 mod settle;
-mod shelf;
 mod sql;
+mod stand;
 pub mod status;
 mod store;
 mod tables;

@@ -29,8 +29,8 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use crate::dialect::Dialect;
-use crate::shelf::Shelf;
 use crate::sql;
+use crate::stand::Stand;
 use crate::store::PgStore;
 use room::Room;
 
@@ -71,7 +71,7 @@ pub(crate) struct Limited(Arc<Inner>);
 
 struct Inner {
     pool: PgPool,
-    shelf: Shelf,
+    stand: Stand,
     dialect: Dialect,
     troubles: Troubles,
     memory: Mutex<Memory>,
@@ -93,9 +93,9 @@ struct Memory {
 }
 
 impl Limited {
-    pub(crate) fn new(pool: PgPool, shelf: Shelf, dialect: Dialect, troubles: Troubles) -> Self {
+    pub(crate) fn new(pool: PgPool, stand: Stand, dialect: Dialect, troubles: Troubles) -> Self {
         let (memory, settled) = (Mutex::default(), Notify::new());
-        Self(Arc::new(Inner { pool, shelf, dialect, troubles, memory, settled }))
+        Self(Arc::new(Inner { pool, stand, dialect, troubles, memory, settled }))
     }
 
     /// Tells of jobs that will wait a little longer.

@@ -28,8 +28,8 @@ use crate::dialect::Dialect;
 use crate::error::is_fatal;
 use crate::options::PgOptions;
 use crate::settle::release;
-use crate::shelf::Shelf;
 use crate::sql;
+use crate::stand::Stand;
 use lock::LockSession;
 use notify::NotifySession;
 
@@ -74,7 +74,7 @@ pub(crate) struct Common {
     pub(crate) options: PgOptions,
     pub(crate) dialect: Dialect,
     pub(crate) pool: sqlx::PgPool,
-    pub(crate) settling: Shelf,
+    pub(crate) settling: Stand,
     pub(crate) process: ProcessId,
     pub(crate) locks: watch::Sender<LockState>,
     pub(crate) signals: broadcast::Sender<Signal>,

@@ -12,8 +12,8 @@ use uuid::Uuid;
 
 use crate::dialect::Dialect;
 use crate::rows::SettledRow;
-use crate::shelf::Shelf;
 use crate::sql;
+use crate::stand::Stand;
 
 /// The columns of `settle.sql`'s parameters, one entry an attempt.
 #[derive(Default)]
@@ -52,20 +52,20 @@ impl<'a> Columns<'a> {
 const DEADLINE: Duration = Duration::from_secs(10);
 
 pub(crate) async fn settle(
-    shelf: &Shelf,
+    stand: &Stand,
     dialect: &Dialect,
     process: ProcessId,
     ended: &[(Token, Settlement)],
 ) -> Result<Vec<Settled>, StoreError> {
     let unkept = ended.iter().filter(|(_, settlement)| settlement.deletes());
     let unkept: Vec<&Token> = unkept.map(|(token, _)| token).collect();
-    let mut answers = delete(shelf, dialect, process, &unkept).await?;
+    let mut answers = delete(stand, dialect, process, &unkept).await?;
     let succeeded: Vec<&(Token, Settlement)> =
         ended.iter().filter(|(_, settlement)| is_kept_success(settlement)).collect();
-    answers.extend(succeed(shelf, dialect, process, &succeeded).await?);
+    answers.extend(succeed(stand, dialect, process, &succeeded).await?);
     let rest = ended.iter().filter(|(token, _)| !answers.contains_key(&token.execution));
     let rest: Vec<&(Token, Settlement)> = rest.collect();
-    answers.extend(update(shelf, dialect, process, &rest).await?);
+    answers.extend(update(stand, dialect, process, &rest).await?);
     let answer = |token: &Token| answers.get(&token.execution).copied();
     Ok(ended.iter().map(|(token, _)| answer(token).unwrap_or(Settled::Fenced)).collect())
 }
@@ -75,7 +75,7 @@ type Answers = HashMap<ExecutionId, Settled>;
 
 /// Ends jobs that are not kept. What it has no answer for is to be updated like any other.
 async fn delete(
-    shelf: &Shelf,
+    stand: &Stand,
     dialect: &Dialect,
     process: ProcessId,
     unkept: &[&Token],
@@ -90,7 +90,7 @@ async fn delete(
         .bind(tokens.performed_at)
         .bind(tokens.counts)
         .bind(process.as_uuid());
-    let rows = shelf.within(DEADLINE, async |connection| query.fetch_all(connection).await).await?;
+    let rows = stand.within(DEADLINE, async |connection| query.fetch_all(connection).await).await?;
     Ok(answers(rows))
 }
 
@@ -100,7 +100,7 @@ fn is_kept_success(settlement: &Settlement) -> bool {
 
 /// Ends attempts that succeeded. What it has no answer for is to be updated like any other.
 async fn succeed(
-    shelf: &Shelf,
+    stand: &Stand,
     dialect: &Dialect,
     process: ProcessId,
     ended: &[&(Token, Settlement)],
@@ -118,12 +118,12 @@ async fn succeed(
         .bind(seconds.collect::<Vec<f64>>())
         .bind(process.as_uuid());
     let written: Vec<Uuid> =
-        shelf.within(DEADLINE, async |connection| query.fetch_all(connection).await).await?;
+        stand.within(DEADLINE, async |connection| query.fetch_all(connection).await).await?;
     Ok(written.into_iter().map(|execution| (execution.into(), Settled::Written)).collect())
 }
 
 async fn update(
-    shelf: &Shelf,
+    stand: &Stand,
     dialect: &Dialect,
     process: ProcessId,
     ended: &[&(Token, Settlement)],
@@ -147,7 +147,7 @@ async fn update(
         .bind(columns.backtraces)
         .bind(columns.seconds)
         .bind(process.as_uuid());
-    let rows = shelf.within(DEADLINE, async |connection| query.fetch_all(connection).await).await?;
+    let rows = stand.within(DEADLINE, async |connection| query.fetch_all(connection).await).await?;
     Ok(answers(rows))
 }
 
@@ -164,7 +164,7 @@ fn answers(rows: Vec<SettledRow>) -> Answers {
 }
 
 pub(crate) async fn release(
-    shelf: &Shelf,
+    stand: &Stand,
     dialect: &Dialect,
     process: ProcessId,
     unstarted: &[Token],
@@ -176,7 +176,7 @@ pub(crate) async fn release(
         .bind(tokens.performed_at)
         .bind(tokens.counts)
         .bind(process.as_uuid());
-    shelf.within(DEADLINE, async |connection| query.execute(connection).await.map(drop)).await
+    stand.within(DEADLINE, async |connection| query.execute(connection).await.map(drop)).await
 }
 
 /// Tokens as the columns of a parameter.

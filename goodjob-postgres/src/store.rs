@@ -33,7 +33,7 @@ use crate::limits::Limited;
 use crate::notes::Absence;
 use crate::options::PgOptions;
 use crate::sessions::{Common, Sessions};
-use crate::shelf::Shelf;
+use crate::stand::Stand;
 use crate::{cleanup, enqueue, fleet, inserts, settle, sql, upcoming};
 
 /// How long leaving waits for settlements that are under way.
@@ -60,9 +60,9 @@ struct Inner {
     dialect: Dialect,
     pool: PgPool,
     /// Connections of the pool for what is asked again and again.
-    shelf: Shelf,
+    stand: Stand,
     /// The connections that write outcomes and look ahead.
-    settling: Shelf,
+    settling: Stand,
     herald: Herald,
     limited: Limited,
     locks: watch::Sender<LockState>,
@@ -179,7 +179,7 @@ impl PgStore {
         self.set_sessions(None);
         let _ = tokio::time::timeout(LAST_NOTICES, self.inner.herald.silent()).await;
         self.inner.settling.close().await;
-        self.inner.shelf.close().await;
+        self.inner.stand.close().await;
     }
 
     pub(crate) fn limited(&self) -> &Limited {
@@ -257,7 +257,7 @@ impl fmt::Debug for PgStore {
 #[async_trait]
 impl Store for PgStore {
     async fn insert(&self, jobs: &[NewJob]) -> Result<Vec<Inserted>, StoreError> {
-        inserts::insert(&self.inner.shelf, &self.inner.dialect, &self.inner.herald, jobs).await
+        inserts::insert(&self.inner.stand, &self.inner.dialect, &self.inner.herald, jobs).await
     }
 
     async fn claim(&self, wanted: &Wanted, max: usize) -> Result<Claims, StoreError> {
@@ -270,12 +270,12 @@ impl Store for PgStore {
     }
 
     async fn settle(&self, ended: &[(Token, Settlement)]) -> Result<Vec<Settled>, StoreError> {
-        let (sessions, shelf) = (self.sessions()?, self.inner.settling.clone());
+        let (sessions, stand) = (self.sessions()?, self.inner.settling.clone());
         let ended = ended.to_vec();
         let (dialect, limited) = (self.dialect(), self.limited().clone());
         // In a task, so that a caller who goes away cannot leave a lock behind a committed end.
         unbroken(async move {
-            let settled = settle::settle(&shelf, &dialect, sessions.common.process, &ended).await?;
+            let settled = settle::settle(&stand, &dialect, sessions.common.process, &ended).await?;
             // A blocked one is still to end, and keeps its lock.
             let over = ended.iter().zip(&settled).filter(|(_, s)| **s != Settled::Blocked);
             let put_back =
@@ -289,11 +289,11 @@ impl Store for PgStore {
     }
 
     async fn release(&self, unstarted: &[Token]) -> Result<(), StoreError> {
-        let (sessions, shelf) = (self.sessions()?, self.inner.settling.clone());
+        let (sessions, stand) = (self.sessions()?, self.inner.settling.clone());
         let tokens = unstarted.to_vec();
         let dialect = self.dialect();
         unbroken(async move {
-            settle::release(&shelf, &dialect, sessions.common.process, &tokens).await?;
+            settle::release(&stand, &dialect, sessions.common.process, &tokens).await?;
             sessions.unlock(tokens, true).await;
             Ok(())
         })
@@ -313,9 +313,9 @@ impl Store for PgStore {
     }
 
     async fn clean_up(&self, keep: &Retention, limit: usize) -> Result<Cleaned, StoreError> {
-        let (shelf, dialect, keep) = (self.inner.shelf.clone(), self.dialect(), *keep);
+        let (stand, dialect, keep) = (self.inner.stand.clone(), self.dialect(), *keep);
         // In a task, so that a caller who goes away gives no connection back that is still busy.
-        unbroken(async move { cleanup::clean_up(&shelf, &dialect, &keep, limit).await }).await
+        unbroken(async move { cleanup::clean_up(&stand, &dialect, &keep, limit).await }).await
     }
 
     async fn beat(&self, process: &ProcessRecord) -> Result<Timestamp, StoreError> {

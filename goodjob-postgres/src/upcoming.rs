@@ -6,12 +6,12 @@ use crate::claim::selection;
 use crate::dialect::Dialect;
 use crate::lanes::MAX_LANES;
 use crate::rows::Moment;
-use crate::shelf::Shelf;
 use crate::sql;
+use crate::stand::Stand;
 
 /// The next due times, soonest first. `by_lanes` where there is an index to read lanes by.
 pub(crate) async fn upcoming(
-    shelf: &Shelf,
+    stand: &Stand,
     dialect: &Dialect,
     wanted: &Wanted,
     limit: usize,
@@ -35,6 +35,6 @@ pub(crate) async fn upcoming(
             .bind(count(limit))
     };
     let times: Vec<Moment> =
-        shelf.run(async |connection| query.fetch_all(connection).await).await?;
+        stand.run(async |connection| query.fetch_all(connection).await).await?;
     Ok(times.into_iter().map(|moment| moment.0).collect())
 }

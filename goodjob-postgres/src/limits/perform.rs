@@ -84,7 +84,7 @@ impl Limited {
             .bind(token.counts)
             .bind(process.as_uuid());
         self.0
-            .shelf
+            .stand
             .within(DEADLINE, async |connection| query.execute(connection).await.map(drop))
             .await
     }
@@ -219,7 +219,7 @@ impl Limited {
             .bind(first.as_secs_f64())
             .bind(step.as_secs_f64())
             .bind(waits_for_room(&by.bound));
-        self.0.shelf.within(DEADLINE, async |connection| query.fetch_one(connection).await).await
+        self.0.stand.within(DEADLINE, async |connection| query.fetch_one(connection).await).await
     }
 }
 

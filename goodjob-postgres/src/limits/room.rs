@@ -51,7 +51,7 @@ impl Limited {
             .bind(&room.class)
             .bind(i64::from(room.most));
         let given =
-            self.0.shelf.within(DEADLINE, async |connection| query.fetch_one(connection).await);
+            self.0.stand.within(DEADLINE, async |connection| query.fetch_one(connection).await);
         match given.await {
             Ok((jobs, _sent)) => {
                 tracing::debug!(scope = %room.scope, jobs, "made the next jobs due");

@@ -16,7 +16,7 @@ use crate::limits::Limited;
 use crate::migrate::{Addition, Migrations, Plan, Step};
 use crate::notes::Absence;
 use crate::options::{LockStrategy, PgOptions, SETTLING_POOL_SIZE};
-use crate::shelf::Shelf;
+use crate::stand::Stand;
 use crate::tables::HashFunction;
 use crate::{schema, sql};
 
@@ -60,10 +60,10 @@ impl PgStore {
         match columns == Columns::default() {
             true => self,
             false => {
-                let Inner { options, pool, shelf, settling, troubles, .. } = &**self.inner;
-                let (pool, shelf, settling) = (pool.clone(), shelf.clone(), settling.clone());
+                let Inner { options, pool, stand, settling, troubles, .. } = &**self.inner;
+                let (pool, stand, settling) = (pool.clone(), stand.clone(), settling.clone());
                 let (options, troubles) = (options.clone(), troubles.clone());
-                let inner = Inner::over(options, pool, shelf, settling, columns, troubles);
+                let inner = Inner::over(options, pool, stand, settling, columns, troubles);
                 Self { inner: Arc::new(Generations::of(inner)) }
             }
         }
@@ -131,19 +131,19 @@ impl PgStore {
 
 impl Inner {
     pub(super) fn new(options: PgOptions, columns: Columns, troubles: Troubles) -> Self {
-        let settling = Shelf::over(options.settling_pool(), SETTLING_POOL_SIZE as usize);
+        let settling = Stand::over(options.settling_pool(), SETTLING_POOL_SIZE as usize);
         let pool = options.pool();
         // The last one is for everybody else.
         let kept = options.pool_size.saturating_sub(1) as usize;
-        let shelf = Shelf::over(pool.clone(), kept);
-        Self::over(options, pool, shelf, settling, columns, troubles)
+        let stand = Stand::over(pool.clone(), kept);
+        Self::over(options, pool, stand, settling, columns, troubles)
     }
 
     fn over(
         options: PgOptions,
         pool: PgPool,
-        shelf: Shelf,
-        settling: Shelf,
+        stand: Stand,
+        settling: Stand,
         columns: Columns,
         troubles: Troubles,
     ) -> Self {
@@ -153,14 +153,14 @@ impl Inner {
         let (hearing, sessions) = (watch::Sender::default(), Mutex::default());
         let has_lanes = Arc::default();
         let herald =
-            Herald::new(shelf.clone(), dialect.clone(), troubles.clone(), options.listen_notify);
-        let limited = Limited::new(pool.clone(), shelf.clone(), dialect.clone(), troubles.clone());
+            Herald::new(stand.clone(), dialect.clone(), troubles.clone(), options.listen_notify);
+        let limited = Limited::new(pool.clone(), stand.clone(), dialect.clone(), troubles.clone());
         Self {
             options,
             columns,
             dialect,
             pool,
-            shelf,
+            stand,
             settling,
             herald,
             limited,

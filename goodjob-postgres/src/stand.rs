@@ -19,7 +19,7 @@ const IDLE: Duration = Duration::from_millis(20);
 
 /// A pool, and what is kept of it. Cheap to clone; clones share everything.
 #[derive(Clone)]
-pub(crate) struct Shelf(Arc<Inner>);
+pub(crate) struct Stand(Arc<Inner>);
 
 struct Inner {
     pool: PgPool,
@@ -39,7 +39,7 @@ struct Kept {
     closed: bool,
 }
 
-impl Shelf {
+impl Stand {
     /// Keeps as many connections of a pool as `most`. Others who use the pool need what is left of it.
     pub(crate) fn over(pool: PgPool, most: usize) -> Self {
         Self(Arc::new(Inner { pool, most, kept: Mutex::default() }))
@@ -109,8 +109,8 @@ impl Shelf {
         }
         kept.connections.push((Instant::now(), connection));
         if !std::mem::replace(&mut kept.watched, true) {
-            let shelf = Arc::downgrade(&self.0);
-            tokio::spawn(Watch { shelf, is_over: false }.run());
+            let stand = Arc::downgrade(&self.0);
+            tokio::spawn(Watch { stand, is_over: false }.run());
         }
     }
 }
@@ -148,7 +148,7 @@ impl Drop for Waiting<'_> {
 /// Takes back what nothing comes for, until nothing is kept. When it is dropped, also with its runtime, the next
 /// connection that is kept begins another one.
 struct Watch {
-    shelf: Weak<Inner>,
+    stand: Weak<Inner>,
     is_over: bool,
 }
 
@@ -156,7 +156,7 @@ impl Watch {
     async fn run(mut self) {
         loop {
             tokio::time::sleep(IDLE).await;
-            let Some(inner) = self.shelf.upgrade() else { return };
+            let Some(inner) = self.stand.upgrade() else { return };
             let mut kept = inner.kept();
             let idle = kept.connections.partition_point(|(since, _)| since.elapsed() >= IDLE);
             let idle: Vec<_> = kept.connections.drain(..idle).collect();
@@ -179,7 +179,7 @@ impl Drop for Watch {
         if self.is_over {
             return;
         }
-        if let Some(inner) = self.shelf.upgrade() {
+        if let Some(inner) = self.stand.upgrade() {
             inner.kept().watched = false;
         }
     }
