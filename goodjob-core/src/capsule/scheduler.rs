@@ -341,7 +341,7 @@ impl Scheduler {
         } else {
             self.asking.append(&mut self.answering);
         }
-        self.settler.meter().claimed(found);
+        self.settler.meter.claimed(found);
         for attempt in self.attempts(claims) {
             self.ahead.push(attempt);
         }

@@ -53,6 +53,7 @@ pub(super) enum Message {
 pub(crate) struct SettlerHandle {
     pub(super) messages: mpsc::UnboundedSender<Message>,
     pub(super) room: Arc<Semaphore>,
+    /// Counts what attempts do.
     pub(super) meter: Arc<Meter>,
     pub(super) troubles: Troubles,
 }
@@ -61,11 +62,6 @@ impl SettlerHandle {
     /// Room for attempts; as long as there is none, no job should be claimed.
     pub(crate) fn room(&self) -> &Arc<Semaphore> {
         &self.room
-    }
-
-    /// Counts what attempts do.
-    pub(crate) fn meter(&self) -> &Meter {
-        &self.meter
     }
 
     pub(crate) fn send(&self, ended: Ended, permit: Option<OwnedSemaphorePermit>) {

@@ -57,7 +57,7 @@ impl Session {
         let (at, id) = floor.map_or(("NULL", "NULL"), |floor| floor.split_once('|').unwrap());
         self.pages(&format!(
             "EXECUTE CLAIM_LANES('{{A}}', {GROUP}, 16, NULL, {ME}, 1, 's', false, '{{}}', '{{{queue}}}', '{{0}}', \
-             '{{{at}}}', '{{{id}}}', {}, '{{0}}')",
+             '{{{at}}}', '{{{id}}}', '{{{}}}', '{{0}}')",
             GROUP + 16
         ))
         .await
@@ -270,11 +270,12 @@ async fn a_claim_of_many_lanes_compares_rows_with_one_cut() {
     let claim = format!(
         "EXPLAIN (ANALYZE, TIMING OFF, FORMAT JSON)
          EXECUTE CLAIM_LANES('{{A}}', {GROUP}, 16, NULL, {ME}, 1, 's', false, '{{}}', '{{{}}}', '{{{}}}', '{{{}}}',
-                             '{{{}}}', 16, '{{{}}}')",
+                             '{{{}}}', '{{{}}}', '{{{}}}')",
         queues.join(","),
         each("0"),
         each("NULL"),
         each("NULL"),
+        each("16"),
         each("0"),
     );
     let query = sqlx::query_scalar::<_, Value>(AssertSqlSafe(claim)).persistent(false);

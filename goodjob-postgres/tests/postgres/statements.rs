@@ -141,7 +141,7 @@ async fn a_claim_reads_ranges_of_the_index_of_lanes() {
             "CLAIM_LANES",
             format!(
                 "'{{A}}', 5, 16, NULL, {ME}, 2, 's', false, '{{}}', '{{q1,q2}}', '{{0,0}}', '{{NULL,NULL}}', \
-                 '{{NULL,NULL}}', 21, '{{0,0}}'"
+                 '{{NULL,NULL}}', '{{21,21}}', '{{0,0}}'"
             ),
         ),
     ] {
