@@ -15,7 +15,7 @@ use crate::tables::{HashFunction, TableNames};
 /// runs.
 const DEFAULT_POOL_SIZE: u32 = 4;
 /// Connections that write outcomes and, now and then, look ahead. Two, so that one group is written while the next one gathers.
-pub(crate) const SETTLING_POOL_SIZE: u32 = 2;
+const SETTLING_POOL_SIZE: u32 = 2;
 /// Connections of a worker outside every pool: for locks, and for notices.
 const SESSIONS: u32 = 2;
 /// How the statements run that a worker repeats for ever: one plan for each, made once, since planning a

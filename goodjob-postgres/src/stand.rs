@@ -2,20 +2,25 @@
 //!
 //! A pool of sqlx asks every connection that comes back to it whether it still lives. That is a second round trip
 //! for each statement: an enqueue would cost the server half as much again. So a connection whose statement
-//! succeeded stays here for a moment, and goes back when nothing came for it or when somebody waits for one.
+//! succeeded goes to who waits here for one, or stays for a moment. It goes back to the pool when nothing came for
+//! it, and also when much did, for those who wait there.
 
+use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use goodjob_core::StoreError;
 use sqlx::pool::PoolConnection;
 use sqlx::{PgConnection, PgPool, Postgres};
+use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 use crate::error::store_error;
 
 /// How long a connection stays that nothing comes for.
 const IDLE: Duration = Duration::from_millis(20);
+/// How long one that is used all the time stays out of its pool.
+const TURN: Duration = Duration::from_millis(100);
 
 /// A pool, and what is kept of it. Cheap to clone; clones share everything.
 #[derive(Clone)]
@@ -23,26 +28,30 @@ pub(crate) struct Stand(Arc<Inner>);
 
 struct Inner {
     pool: PgPool,
-    /// The most connections that are kept.
-    most: usize,
     kept: Mutex<Kept>,
 }
 
 #[derive(Default)]
 struct Kept {
-    /// The one that was in use last is the last one, and is taken first.
-    connections: Vec<(Instant, PoolConnection<Postgres>)>,
-    /// Who waits for the pool.
-    waiting: usize,
+    /// With the time since when nothing came for them. The one that was in use last is taken first.
+    idle: Vec<(Instant, Lent)>,
+    /// Who waits for one, here and in the pool at once.
+    waiting: VecDeque<oneshot::Sender<Lent>>,
     /// Somebody takes back what nothing comes for.
     watched: bool,
     closed: bool,
 }
 
+/// A connection, and when it left the pool.
+struct Lent {
+    connection: PoolConnection<Postgres>,
+    since: Instant,
+}
+
 impl Stand {
-    /// Keeps as many connections of a pool as `most`. Others who use the pool need what is left of it.
-    pub(crate) fn over(pool: PgPool, most: usize) -> Self {
-        Self(Arc::new(Inner { pool, most, kept: Mutex::default() }))
+    /// Keeps connections of this pool.
+    pub(crate) fn over(pool: PgPool) -> Self {
+        Self(Arc::new(Inner { pool, kept: Mutex::default() }))
     }
 
     /// Runs a statement.
@@ -50,10 +59,10 @@ impl Stand {
         &self,
         statement: impl AsyncFnOnce(&mut PgConnection) -> sqlx::Result<T>,
     ) -> sqlx::Result<T> {
-        let mut connection = self.take().await?;
-        let done = statement(&mut connection).await?;
+        let mut lent = self.take().await?;
+        let done = statement(&mut lent.connection).await?;
         // One whose statement failed, or was dropped before its end, goes to the pool, which asks it.
-        self.put(connection);
+        self.put(lent);
         Ok(done)
     }
 
@@ -64,15 +73,15 @@ impl Stand {
         deadline: Duration,
         statement: impl AsyncFnOnce(&mut PgConnection) -> sqlx::Result<T>,
     ) -> Result<T, StoreError> {
-        let mut connection = self.take().await.map_err(store_error)?;
-        match tokio::time::timeout(deadline, statement(&mut connection)).await {
+        let mut lent = self.take().await.map_err(store_error)?;
+        match tokio::time::timeout(deadline, statement(&mut lent.connection)).await {
             Ok(Ok(done)) => {
-                self.put(connection);
+                self.put(lent);
                 Ok(done)
             }
             Ok(Err(error)) => Err(store_error(error)),
             Err(_) => {
-                drop(connection.detach());
+                drop(lent.connection.detach());
                 Err(StoreError::unavailable("the server did not answer in time"))
             }
         }
@@ -87,27 +96,46 @@ impl Stand {
     fn give_all_back(&self) {
         let mut kept = self.0.kept();
         kept.closed = true;
-        let connections = std::mem::take(&mut kept.connections);
+        let idle = std::mem::take(&mut kept.idle);
         drop(kept);
-        drop(connections);
+        drop(idle);
     }
 
-    async fn take(&self) -> sqlx::Result<PoolConnection<Postgres>> {
-        if let Some((_, connection)) = self.0.kept().connections.pop() {
-            return Ok(connection);
+    async fn take(&self) -> sqlx::Result<Lent> {
+        let handed_over = {
+            let mut kept = self.0.kept();
+            if let Some((_, lent)) = kept.idle.pop() {
+                return Ok(lent);
+            }
+            let (waiter, handed_over) = oneshot::channel();
+            kept.waiting.retain(|waiter| !waiter.is_closed());
+            kept.waiting.push_back(waiter);
+            handed_over
+        };
+        tokio::select! {
+            biased;
+            Ok(lent) = handed_over => Ok(lent),
+            connection = self.0.pool.acquire() => {
+                Ok(Lent { connection: connection?, since: Instant::now() })
+            }
         }
-        let _waiting = Waiting::at(&self.0);
-        self.0.pool.acquire().await
     }
 
-    fn put(&self, connection: PoolConnection<Postgres>) {
+    fn put(&self, mut lent: Lent) {
         let mut kept = self.0.kept();
-        if kept.closed || kept.waiting > 0 || kept.connections.len() >= self.0.most {
+        if kept.closed || lent.since.elapsed() >= TURN {
             drop(kept);
-            drop(connection);
+            drop(lent);
             return;
         }
-        kept.connections.push((Instant::now(), connection));
+        while let Some(waiter) = kept.waiting.pop_front() {
+            match waiter.send(lent) {
+                Ok(()) => return,
+                // The pool was quicker.
+                Err(back) => lent = back,
+            }
+        }
+        kept.idle.push((Instant::now(), lent));
         if !std::mem::replace(&mut kept.watched, true) {
             let stand = Arc::downgrade(&self.0);
             tokio::spawn(Watch { stand, is_over: false }.run());
@@ -125,23 +153,7 @@ impl Drop for Inner {
     fn drop(&mut self) {
         // Perhaps there is no runtime any more, which a way back into the pool needs.
         let kept = self.kept.get_mut().unwrap_or_else(PoisonError::into_inner);
-        kept.connections.drain(..).for_each(|(_, connection)| drop(connection.detach()));
-    }
-}
-
-/// Somebody waits for a connection of the pool.
-struct Waiting<'a>(&'a Inner);
-
-impl<'a> Waiting<'a> {
-    fn at(inner: &'a Inner) -> Self {
-        inner.kept().waiting += 1;
-        Self(inner)
-    }
-}
-
-impl Drop for Waiting<'_> {
-    fn drop(&mut self) {
-        self.0.kept().waiting -= 1;
+        kept.idle.drain(..).for_each(|(_, lent)| drop(lent.connection.detach()));
     }
 }
 
@@ -158,9 +170,9 @@ impl Watch {
             tokio::time::sleep(IDLE).await;
             let Some(inner) = self.stand.upgrade() else { return };
             let mut kept = inner.kept();
-            let idle = kept.connections.partition_point(|(since, _)| since.elapsed() >= IDLE);
-            let idle: Vec<_> = kept.connections.drain(..idle).collect();
-            if kept.connections.is_empty() {
+            let idle = kept.idle.partition_point(|(since, _)| since.elapsed() >= IDLE);
+            let idle: Vec<_> = kept.idle.drain(..idle).collect();
+            if kept.idle.is_empty() {
                 // Under the lock, lest one be kept between the look and the end.
                 kept.watched = false;
                 self.is_over = true;

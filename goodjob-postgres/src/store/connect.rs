@@ -15,7 +15,7 @@ use crate::herald::Herald;
 use crate::limits::Limited;
 use crate::migrate::{Addition, Migrations, Plan, Step};
 use crate::notes::Absence;
-use crate::options::{LockStrategy, PgOptions, SETTLING_POOL_SIZE};
+use crate::options::{LockStrategy, PgOptions};
 use crate::stand::Stand;
 use crate::tables::HashFunction;
 use crate::{schema, sql};
@@ -131,11 +131,8 @@ impl PgStore {
 
 impl Inner {
     pub(super) fn new(options: PgOptions, columns: Columns, troubles: Troubles) -> Self {
-        let settling = Stand::over(options.settling_pool(), SETTLING_POOL_SIZE as usize);
-        let pool = options.pool();
-        // The last one is for everybody else.
-        let kept = options.pool_size.saturating_sub(1) as usize;
-        let stand = Stand::over(pool.clone(), kept);
+        let (pool, settling) = (options.pool(), Stand::over(options.settling_pool()));
+        let stand = Stand::over(pool.clone());
         Self::over(options, pool, stand, settling, columns, troubles)
     }
 
