@@ -12,7 +12,7 @@ use std::time::Duration;
 use goodjob_core::StoreError;
 use sqlx::pool::PoolConnection;
 use sqlx::{PgConnection, PgPool, Postgres};
-use tokio::sync::oneshot;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 use tokio::time::Instant;
 
 use crate::error::store_error;
@@ -28,6 +28,8 @@ pub(crate) struct Stand(Arc<Inner>);
 
 struct Inner {
     pool: PgPool,
+    /// As many as the pool has connections: whoever has one may take a connection out of it.
+    places: Arc<Semaphore>,
     kept: Mutex<Kept>,
 }
 
@@ -35,23 +37,57 @@ struct Inner {
 struct Kept {
     /// With the time since when nothing came for them. The one that was in use last is taken first.
     idle: Vec<(Instant, Lent)>,
-    /// Who waits for one, here and in the pool at once.
+    /// Who waits for one. Who is forgotten here looks again.
     waiting: VecDeque<oneshot::Sender<Lent>>,
     /// Somebody takes back what nothing comes for.
     watched: bool,
     closed: bool,
 }
 
-/// A connection, and when it left the pool.
+/// A connection that is out of the pool. Dropped, it goes back there, and one who waits looks there.
 struct Lent {
-    connection: PoolConnection<Postgres>,
+    connection: Option<PoolConnection<Postgres>>,
+    /// When it left the pool.
     since: Instant,
+    place: Option<OwnedSemaphorePermit>,
+    stand: Weak<Inner>,
+}
+
+impl Lent {
+    async fn run<T>(
+        &mut self,
+        statement: impl AsyncFnOnce(&mut PgConnection) -> sqlx::Result<T>,
+    ) -> sqlx::Result<T> {
+        match &mut self.connection {
+            Some(connection) => statement(connection).await,
+            None => Err(sqlx::Error::PoolClosed),
+        }
+    }
+
+    /// Closes the connection without a word, whatever state it is in.
+    fn close(&mut self) {
+        drop(self.connection.take().map(PoolConnection::detach));
+    }
+}
+
+impl Drop for Lent {
+    fn drop(&mut self) {
+        // In this order: who looks for a place finds it, and then waits in the pool for the connection.
+        drop(self.place.take());
+        drop(self.connection.take());
+        if let Some(inner) = self.stand.upgrade() {
+            let mut kept = inner.kept();
+            while kept.waiting.pop_front().is_some_and(|waiter| waiter.is_closed()) {}
+        }
+    }
 }
 
 impl Stand {
     /// Keeps connections of this pool.
     pub(crate) fn over(pool: PgPool) -> Self {
-        Self(Arc::new(Inner { pool, kept: Mutex::default() }))
+        let most = pool.options().get_max_connections() as usize;
+        let places = Arc::new(Semaphore::new(most));
+        Self(Arc::new(Inner { pool, places, kept: Mutex::default() }))
     }
 
     /// Runs a statement.
@@ -60,7 +96,7 @@ impl Stand {
         statement: impl AsyncFnOnce(&mut PgConnection) -> sqlx::Result<T>,
     ) -> sqlx::Result<T> {
         let mut lent = self.take().await?;
-        let done = statement(&mut lent.connection).await?;
+        let done = lent.run(statement).await?;
         // One whose statement failed, or was dropped before its end, goes to the pool, which asks it.
         self.put(lent);
         Ok(done)
@@ -74,14 +110,14 @@ impl Stand {
         statement: impl AsyncFnOnce(&mut PgConnection) -> sqlx::Result<T>,
     ) -> Result<T, StoreError> {
         let mut lent = self.take().await.map_err(store_error)?;
-        match tokio::time::timeout(deadline, statement(&mut lent.connection)).await {
+        match tokio::time::timeout(deadline, lent.run(statement)).await {
             Ok(Ok(done)) => {
                 self.put(lent);
                 Ok(done)
             }
             Ok(Err(error)) => Err(store_error(error)),
             Err(_) => {
-                drop(lent.connection.detach());
+                lent.close();
                 Err(StoreError::unavailable("the server did not answer in time"))
             }
         }
@@ -102,23 +138,42 @@ impl Stand {
     }
 
     async fn take(&self) -> sqlx::Result<Lent> {
-        let handed_over = {
-            let mut kept = self.0.kept();
-            if let Some((_, lent)) = kept.idle.pop() {
-                return Ok(lent);
-            }
-            let (waiter, handed_over) = oneshot::channel();
-            kept.waiting.retain(|waiter| !waiter.is_closed());
-            kept.waiting.push_back(waiter);
-            handed_over
-        };
-        tokio::select! {
-            biased;
-            Ok(lent) = handed_over => Ok(lent),
-            connection = self.0.pool.acquire() => {
-                Ok(Lent { connection: connection?, since: Instant::now() })
+        let patience = self.0.pool.options().get_acquire_timeout();
+        let give_up = Instant::now() + patience;
+        loop {
+            let handed_over = {
+                let mut kept = self.0.kept();
+                if let Some((_, lent)) = kept.idle.pop() {
+                    return Ok(lent);
+                }
+                match Arc::clone(&self.0.places).try_acquire_owned() {
+                    Ok(place) => Err(place),
+                    Err(_) => {
+                        let (waiter, handed_over) = oneshot::channel();
+                        kept.waiting.push_back(waiter);
+                        Ok(handed_over)
+                    }
+                }
+            };
+            let handed_over = match handed_over {
+                Ok(handed_over) => handed_over,
+                Err(place) => return self.leave_pool(place).await,
+            };
+            match tokio::time::timeout_at(give_up, handed_over).await {
+                Ok(Ok(lent)) => return Ok(lent),
+                Ok(Err(_)) => {}
+                Err(_) => return Err(sqlx::Error::PoolTimedOut),
             }
         }
+    }
+
+    async fn leave_pool(&self, place: OwnedSemaphorePermit) -> sqlx::Result<Lent> {
+        let (stand, place) = (Arc::downgrade(&self.0), Some(place));
+        // Made first, so that one who waits hears of the place also if this fails or is given up.
+        let mut lent = Lent { connection: None, since: Instant::now(), place, stand };
+        lent.connection = Some(self.0.pool.acquire().await?);
+        lent.since = Instant::now();
+        Ok(lent)
     }
 
     fn put(&self, mut lent: Lent) {
@@ -131,7 +186,7 @@ impl Stand {
         while let Some(waiter) = kept.waiting.pop_front() {
             match waiter.send(lent) {
                 Ok(()) => return,
-                // The pool was quicker.
+                // It was given up.
                 Err(back) => lent = back,
             }
         }
@@ -153,7 +208,7 @@ impl Drop for Inner {
     fn drop(&mut self) {
         // Perhaps there is no runtime any more, which a way back into the pool needs.
         let kept = self.kept.get_mut().unwrap_or_else(PoisonError::into_inner);
-        kept.idle.drain(..).for_each(|(_, lent)| drop(lent.connection.detach()));
+        kept.idle.iter_mut().for_each(|(_, lent)| lent.close());
     }
 }
 
