@@ -17,7 +17,8 @@ pub type Timestamp = DateTime<Utc>;
 /// [`tokio::time::Instant`], a test that pauses tokio's time pauses this clock too.
 #[derive(Clone, Debug)]
 pub struct Clock {
-    zero: Instant,
+    /// `None` in one that stands still.
+    zero: Option<Instant>,
     /// Microseconds since the epoch at `zero`.
     base: Arc<AtomicI64>,
 }
@@ -32,7 +33,13 @@ impl Clock {
     /// A clock that shows `now` at this moment.
     #[must_use]
     pub fn starting_at(now: Timestamp) -> Self {
-        Self { zero: Instant::now(), base: Arc::new(AtomicI64::new(now.timestamp_micros())) }
+        Self { zero: Some(Instant::now()), ..Self::standing_at(now) }
+    }
+
+    /// A clock that shows `now` until it is set: for tests that are about certain times.
+    #[must_use]
+    pub fn standing_at(now: Timestamp) -> Self {
+        Self { zero: None, base: Arc::new(AtomicI64::new(now.timestamp_micros())) }
     }
 
     /// The present time, in whole microseconds.
@@ -56,7 +63,8 @@ impl Clock {
     }
 
     fn since_zero(&self) -> i64 {
-        i64::try_from(self.zero.elapsed().as_micros()).unwrap_or(i64::MAX)
+        let elapsed = self.zero.map(|zero| zero.elapsed()).unwrap_or_default();
+        i64::try_from(elapsed.as_micros()).unwrap_or(i64::MAX)
     }
 }
 
@@ -77,5 +85,15 @@ mod tests {
         assert_eq!(copy.now(), start + TimeDelta::seconds(100));
         assert_eq!(copy.until(start + TimeDelta::seconds(103)), Duration::from_secs(3));
         assert_eq!(copy.until(start), Duration::ZERO);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn one_that_stands_still_moves_only_when_it_is_set() {
+        let start = DateTime::from_timestamp(1_000_000, 0).unwrap();
+        let clock = Clock::standing_at(start);
+        tokio::time::advance(Duration::from_secs(90)).await;
+        assert_eq!(clock.now(), start);
+        clock.follow(start + TimeDelta::days(3));
+        assert_eq!(clock.clone().now(), start + TimeDelta::days(3));
     }
 }

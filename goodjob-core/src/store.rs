@@ -115,7 +115,7 @@ pub trait Store: Any + Send + Sync {
     async fn leave(&self, process: &ProcessRecord) -> Result<(), StoreError>;
 }
 
-/// Reads single jobs and their attempts; for tests, tools and pages, never for the running system.
+/// Reads jobs and their attempts; for tests, tools and pages, never for the running system.
 #[async_trait]
 pub trait Inspect: Send + Sync {
     /// A job.
@@ -129,6 +129,12 @@ pub trait Inspect: Send + Sync {
     /// # Errors
     /// [`StoreError`] by what the caller can do.
     async fn executions(&self, id: JobId) -> Result<Vec<ExecutionRecord>, StoreError>;
+
+    /// All jobs, in whatever state, by when they were enqueued. For stores of a size that a test has.
+    ///
+    /// # Errors
+    /// [`StoreError`] by what the caller can do.
+    async fn all_jobs(&self) -> Result<Vec<JobRecord>, StoreError>;
 }
 
 /// Which jobs a pool takes: its queues, and the classes that this process can do. A job of any other

@@ -1,4 +1,4 @@
-//! Reads of single jobs.
+//! Reads of jobs by tests and tools.
 
 use async_trait::async_trait;
 use goodjob_core::{ExecutionRecord, Inspect, JobId, JobRecord, StoreError};
@@ -25,5 +25,14 @@ impl Inspect for PgStore {
             .await
             .map_err(store_error)?;
         rows.iter().map(rows::execution).collect::<Result<_, _>>().map_err(store_error)
+    }
+
+    async fn all_jobs(&self) -> Result<Vec<JobRecord>, StoreError> {
+        let rows = sqlx::query(self.sql(sql::ALL_JOBS)).fetch_all(self.pool()).await;
+        rows.map_err(store_error)?
+            .iter()
+            .map(rows::job)
+            .collect::<Result<_, _>>()
+            .map_err(store_error)
     }
 }

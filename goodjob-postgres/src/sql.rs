@@ -59,6 +59,7 @@ statements! {
     FREE_GHOSTS = "free_ghosts";
     LEAVE = "leave";
     JOB = "job";
+    ALL_JOBS = "all_jobs";
     EXECUTIONS = "executions";
     DELETE_FINISHED = "delete_finished";
     CLEAN_UP_JOBS = "clean_up_jobs";

@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+#[path = "dashboard/history.rs"]
+mod history;
 #[path = "dashboard/pages.rs"]
 mod pages;
 #[path = "dashboard/process.rs"]

@@ -367,6 +367,12 @@ impl Inspect for Shelf {
         let attempts = data.rows.get(&id).into_iter().flat_map(|row| &row.attempts);
         Ok(attempts.map(|attempt| attempt.record.clone()).collect())
     }
+
+    async fn all_jobs(&self) -> Result<Vec<JobRecord>, StoreError> {
+        let mut jobs: Vec<_> = self.data().rows.values().map(|row| row.job.clone()).collect();
+        jobs.sort_by_key(|job| (job.created_at, job.id));
+        Ok(jobs)
+    }
 }
 
 #[derive(Serialize, Deserialize)]

@@ -2,14 +2,16 @@
 
 use std::time::Duration;
 
+use async_trait::async_trait;
 use goodjob_core::{
     Adapter, Capsule, Config, Drained, ExecutionRecord, Handlers, Inspect, Job, JobId, JobRecord,
-    Shutdown,
+    Shutdown, StoreError,
 };
 use goodjob_postgres::{PgOptions, PgStore};
 
 use crate::database::Database;
 use crate::eventually::eventually;
+use crate::test_store::TestStore;
 
 /// How long a job may take before a test gives it up.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -160,6 +162,14 @@ impl Harness {
         jobs
     }
 
+    /// Lets so much time pass for what is stored ([`TestStore::travel`]).
+    ///
+    /// # Panics
+    /// When it cannot be written.
+    pub async fn travel(&self, by: Duration) {
+        self.store.travel(by).await;
+    }
+
     /// Waits for running jobs and leaves nothing behind.
     ///
     /// # Panics
@@ -178,5 +188,21 @@ impl Harness {
         let drained = self.capsule.shutdown(mode).await;
         self.store.close().await;
         drained
+    }
+}
+
+/// What its store keeps, for `assert_enqueued!` and the like.
+#[async_trait]
+impl Inspect for Harness {
+    async fn job(&self, id: JobId) -> Result<Option<JobRecord>, StoreError> {
+        self.store.job(id).await
+    }
+
+    async fn executions(&self, id: JobId) -> Result<Vec<ExecutionRecord>, StoreError> {
+        self.store.executions(id).await
+    }
+
+    async fn all_jobs(&self) -> Result<Vec<JobRecord>, StoreError> {
+        self.store.all_jobs().await
     }
 }

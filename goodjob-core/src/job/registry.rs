@@ -172,6 +172,19 @@ impl Handlers {
         self.by_class.insert(class, handler);
     }
 
+    /// The same with what `change` makes of each handler, inside the hooks of the application: for tools
+    /// that watch attempts.
+    #[must_use]
+    pub fn map(mut self, mut change: impl FnMut(&str, Handler) -> Handler) -> Self {
+        let handlers = std::mem::take(&mut self.by_class).into_iter();
+        let changed = handlers.map(|(class, handler)| {
+            let handler = change(&class, handler);
+            (class, handler)
+        });
+        self.by_class = changed.collect();
+        self
+    }
+
     /// Begins an attempt at a job of `handler` with the hooks of the application around it.
     #[must_use]
     pub fn begin(&self, handler: &Handler, cx: BareContext) -> Running {

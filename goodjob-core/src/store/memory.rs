@@ -91,6 +91,29 @@ impl MemoryStore {
         }
     }
 
+    /// The store's own time.
+    #[must_use]
+    pub fn now(&self) -> Timestamp {
+        self.shared.clock.now()
+    }
+
+    /// Lets so much time pass: what becomes due by that starts at once. Processes live on.
+    pub fn advance(&self, by: Duration) {
+        let by = TimeDelta::from_std(by).unwrap_or(TimeDelta::MAX);
+        let later = self.now().checked_add_signed(by);
+        self.set_time(later.unwrap_or(Timestamp::MAX_UTC));
+    }
+
+    /// Sets the store's clock, and every clone of it; see [`advance`](Self::advance).
+    pub fn set_time(&self, now: Timestamp) {
+        let passed = self.shared.clock.follow(now);
+        for beaten in self.rows().processes.values_mut() {
+            *beaten = beaten.checked_add_signed(passed).unwrap_or(now);
+        }
+        // No queue is every queue: whoever sleeps until a due time looks now.
+        let _ = self.shared.notices.send(Notice { queue: None, at: None, count: 1 });
+    }
+
     /// Stores a row as another client of the same tables may have written it, whatever it holds.
     pub fn plant(&self, row: JobRecord) {
         self.rows().jobs.insert(row.id, row);
@@ -498,6 +521,12 @@ impl Inspect for MemoryStore {
 
     async fn executions(&self, id: JobId) -> Result<Vec<ExecutionRecord>, StoreError> {
         Ok(self.rows().executions.get(&id).cloned().unwrap_or_default())
+    }
+
+    async fn all_jobs(&self) -> Result<Vec<JobRecord>, StoreError> {
+        let mut jobs: Vec<JobRecord> = self.rows().jobs.values().cloned().collect();
+        jobs.sort_by_key(|job| (job.created_at, job.id));
+        Ok(jobs)
     }
 }
 
