@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use chrono::TimeDelta;
 use goodjob_core::{
-    Capsule, Clock, Config, Context, Inspect, Job, JobRecord, JobResult, JobState, MemoryStore,
-    Perform, Registry, Shutdown, Tick, Ties, Timestamp,
+    BatchStore, Capsule, Clock, Config, Context, Inspect, Job, JobRecord, JobResult, JobState,
+    MemoryStore, Perform, Registry, Shutdown, Tick, Ties, Timestamp,
 };
 use goodjob_testkit::{Database, Harness, Rows, Schema, Sequences, TestStore, eventually, factory};
 use serde::{Deserialize, Serialize};
@@ -127,6 +127,7 @@ async fn travel(schema: Schema) {
         }
     });
     let batch = factory::batch();
+    let made = (batch.id, batch.created_at, batch.enqueued_at.unwrap());
     let rows = Rows { jobs: ticks.to_vec(), batches: vec![batch], ..Rows::default() };
     rows.store_in(worker.store()).await;
 
@@ -149,6 +150,9 @@ async fn travel(schema: Schema) {
         assert_eq!(moved.ties, tick.ties, "a tick keeps its name");
         assert_eq!(tick.created_at - moved.created_at, TimeDelta::days(3));
     }
+    let batch = worker.store().batch(made.0).await.unwrap().unwrap();
+    let passed = TimeDelta::days(3);
+    assert_eq!((batch.created_at, batch.enqueued_at), (made.1 - passed, Some(made.2 - passed)));
     // What is over is longer ago, too.
     worker.travel(DAY).await;
     let [attempt] = worker.attempts(later).await.try_into().unwrap();
