@@ -104,10 +104,9 @@ impl Adapter {
         jobs: impl IntoIterator<Item = NewJob>,
     ) -> Result<Vec<Inserted>, EnqueueError> {
         let mut jobs: Vec<NewJob> = jobs.into_iter().collect();
-        let mut sink = IntoStore { store: self.store(), stored: Vec::new() };
-        self.store_in(&mut jobs, &mut sink).await?;
+        let stored = self.store_in(&mut jobs, &mut IntoStore(self.store())).await?;
         self.perform_stored(&jobs).await?;
-        Ok(sink.stored)
+        Ok(stored)
     }
 
     /// Does those of these jobs that are to be done at once: for who has stored them by
@@ -130,7 +129,7 @@ impl Adapter {
     }
 
     /// Stores jobs in `sink` with all hooks around it: what every enqueue of this adapter does, and
-    /// extensions of a backend that store elsewhere.
+    /// extensions of a backend that store elsewhere. Says of each what became of it, in the same order.
     ///
     /// # Errors
     /// When one of them cannot be stored; then none is.
@@ -138,8 +137,8 @@ impl Adapter {
         &self,
         jobs: &mut [NewJob],
         sink: &mut (dyn Sink + '_),
-    ) -> Result<(), EnqueueError> {
-        let Some(first) = jobs.first() else { return Ok(()) };
+    ) -> Result<Vec<Inserted>, EnqueueError> {
+        let Some(first) = jobs.first() else { return Ok(Vec::new()) };
         let span = tracing::info_span!(
             "enqueue", job = %first.id, class = first.class, jobs = jobs.len(),
             parent_job = self.parent.map(tracing::field::display), trace_id = tracing::field::Empty,
@@ -148,27 +147,23 @@ impl Adapter {
             jobs.iter_mut().for_each(|job| job.trace.set_parent(parent));
         }
         let stored = async {
-            self.hooks.store(jobs, self.troubles(), sink).await?;
-            for job in jobs.iter() {
-                tracing::debug!(job = %job.id, class = job.class, queue = job.queue, "enqueued");
+            let stored = self.hooks.store(jobs, self.troubles(), sink).await?;
+            for (job, stored) in jobs.iter().zip(&stored).filter(|(_, stored)| stored.is_new()) {
+                tracing::debug!(job = %stored.id(), class = job.class, queue = job.queue, "enqueued");
             }
-            Ok(())
+            Ok(stored)
         };
         stored.instrument(span).await
     }
 }
 
 /// The store's own way to store.
-struct IntoStore<'a> {
-    store: &'a dyn Store,
-    stored: Vec<Inserted>,
-}
+struct IntoStore<'a>(&'a dyn Store);
 
 #[async_trait]
 impl Sink for IntoStore<'_> {
-    async fn store(&mut self, jobs: &[NewJob]) -> Result<(), EnqueueError> {
-        self.stored = self.store.insert(jobs).await?;
-        Ok(())
+    async fn store(&mut self, jobs: &[NewJob]) -> Result<Vec<Inserted>, EnqueueError> {
+        Ok(self.0.insert(jobs).await?)
     }
 }
 
@@ -260,9 +255,9 @@ impl<'a> IntoFuture for Enqueue<'a> {
         Box::pin(async move {
             let adapter = self.adapter;
             let mut job = self.into_job()?;
-            let mut sink = IntoStore { store: adapter.store(), stored: Vec::new() };
-            adapter.store_in(std::slice::from_mut(&mut job), &mut sink).await?;
-            match sink.stored.pop() {
+            let mut sink = IntoStore(adapter.store());
+            let mut stored = adapter.store_in(std::slice::from_mut(&mut job), &mut sink).await?;
+            match stored.pop() {
                 Some(Inserted::Stopped { by, .. }) => Err(EnqueueError::LimitExceeded(by)),
                 _ => {
                     adapter.perform_stored(std::slice::from_ref(&job)).await?;

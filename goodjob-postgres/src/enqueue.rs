@@ -54,8 +54,8 @@ impl EnqueueIn for Enqueue<'_> {
         let dialect = dialect_of(adapter.store());
         let mut job = self.into_job()?;
         let mut sink = OnTarget::new(target, &dialect);
-        adapter.store_in(std::slice::from_mut(&mut job), &mut sink).await?;
-        match sink.stored.pop() {
+        let mut stored = adapter.store_in(std::slice::from_mut(&mut job), &mut sink).await?;
+        match stored.pop() {
             Some(Inserted::Stopped { by, .. }) => Err(EnqueueError::LimitExceeded(by)),
             _ => Ok(job.id),
         }
@@ -99,8 +99,7 @@ impl EnqueueAllIn for Adapter {
         async move {
             let dialect = dialect_of(self.store());
             let mut sink = OnTarget::new(target, &dialect);
-            self.store_in(&mut jobs, &mut sink).await?;
-            Ok(sink.stored)
+            self.store_in(&mut jobs, &mut sink).await
         }
     }
 }
@@ -115,23 +114,22 @@ pub(crate) fn dialect_of(store: &dyn Store) -> Dialect {
 struct OnTarget<'d, T> {
     target: Option<T>,
     dialect: &'d Dialect,
-    stored: Vec<Inserted>,
 }
 
 impl<'d, T> OnTarget<'d, T> {
     fn new(target: T, dialect: &'d Dialect) -> Self {
-        Self { target: Some(target), dialect, stored: Vec::new() }
+        Self { target: Some(target), dialect }
     }
 }
 
 #[async_trait]
 impl<T: Target> Sink for OnTarget<'_, T> {
-    async fn store(&mut self, jobs: &[NewJob]) -> Result<(), EnqueueError> {
+    async fn store(&mut self, jobs: &[NewJob]) -> Result<Vec<Inserted>, EnqueueError> {
         // A target is used up by one call, and no hook can go on twice.
-        if let Some(target) = self.target.take() {
-            self.stored = target.insert(self.dialect, jobs).await?;
+        match self.target.take() {
+            Some(target) => Ok(target.insert(self.dialect, jobs).await?),
+            None => Ok(Vec::new()),
         }
-        Ok(())
     }
 }
 
@@ -146,8 +144,7 @@ pub(crate) async fn insert_with_hooks<T: Target>(
         return Ok(target.insert(dialect, jobs).await?);
     }
     let (mut jobs, mut sink) = (jobs.to_vec(), OnTarget::new(target, dialect));
-    EnqueueHooks::new().store(&mut jobs, &Troubles::default(), &mut sink).await?;
-    Ok(sink.stored)
+    EnqueueHooks::new().store(&mut jobs, &Troubles::default(), &mut sink).await
 }
 
 /// Stores many jobs on `target` in one statement, those that have limits in a few, in tables with the usual

@@ -128,12 +128,11 @@ impl StoredBatch {
         jobs.iter().try_for_each(NewJob::check)?;
         self.save().await?;
         let (store, callbacks) = (&**batches(&self.adapter)?, self.adapter.backend().callbacks());
-        let mut sink = IntoBatch { store, id: self.id(), callbacks, stored: None };
-        match jobs.is_empty() {
+        let mut sink = IntoBatch { store, batch: self, callbacks };
+        let stored = match jobs.is_empty() {
             true => sink.store(&[]).await?,
             false => self.adapter.store_in(&mut jobs, &mut sink).await?,
-        }
-        let stored = sink.stored.ok_or_else(|| self.gone())?;
+        };
         self.adapter.perform_stored(&jobs).await?;
         Ok(stored)
     }
@@ -198,12 +197,12 @@ pub(super) async fn store_new(
         return Ok(Vec::new());
     }
     let mut jobs = NewBatch::jobs_of(&new);
-    let mut sink = IntoBatches { store: &**batches(adapter)?, batches: new, stored: Vec::new() };
-    match jobs.is_empty() {
+    let mut sink = IntoBatches { store: &**batches(adapter)?, batches: new };
+    let stored = match jobs.is_empty() {
         true => sink.store(&[]).await?,
         false => adapter.store_in(&mut jobs, &mut sink).await?,
-    }
-    let enqueued = EnqueuedBatch::of(&sink.batches, sink.stored);
+    };
+    let enqueued = EnqueuedBatch::of(&sink.batches, stored);
     adapter.perform_stored(&jobs).await?;
     Ok(enqueued)
 }
@@ -212,32 +211,28 @@ pub(super) async fn store_new(
 struct IntoBatches<'a> {
     store: &'a dyn BatchStore,
     batches: Vec<NewBatch>,
-    stored: Vec<Inserted>,
 }
 
 #[async_trait]
 impl Sink for IntoBatches<'_> {
-    async fn store(&mut self, jobs: &[NewJob]) -> Result<(), EnqueueError> {
+    async fn store(&mut self, jobs: &[NewJob]) -> Result<Vec<Inserted>, EnqueueError> {
         NewBatch::give_jobs(&mut self.batches, jobs);
-        self.stored = self.store.insert_batches(&self.batches).await?;
-        Ok(())
+        Ok(self.store.insert_batches(&self.batches).await?)
     }
 }
 
 /// Where further jobs of a batch are stored, when it is enqueued again.
 struct IntoBatch<'a> {
     store: &'a dyn BatchStore,
-    id: BatchId,
+    batch: &'a StoredBatch,
     callbacks: &'a Callbacks,
-    /// `None` when the batch is gone.
-    stored: Option<Vec<Inserted>>,
 }
 
 #[async_trait]
 impl Sink for IntoBatch<'_> {
-    async fn store(&mut self, jobs: &[NewJob]) -> Result<(), EnqueueError> {
-        self.stored = self.store.enqueue_batch(self.id, jobs, self.callbacks).await?;
-        Ok(())
+    async fn store(&mut self, jobs: &[NewJob]) -> Result<Vec<Inserted>, EnqueueError> {
+        let stored = self.store.enqueue_batch(self.batch.id(), jobs, self.callbacks).await?;
+        Ok(stored.ok_or_else(|| self.batch.gone())?)
     }
 }
 

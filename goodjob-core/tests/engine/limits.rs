@@ -5,8 +5,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use goodjob_core::{
-    Adapter, Backend, Capsule, Clock, Config, Context, EnqueueError, Inserted, Inspect, Job, JobId,
-    JobResult, Limits, MemoryStore, NewJob, Perform, Registry, Rule, Shutdown,
+    Adapter, Arguments, Backend, Capsule, Clock, Config, Context, EnqueueError, EnqueueHook,
+    Inserted, Inspect, Job, JobId, JobResult, Limits, MemoryStore, NewJob, Options, Perform,
+    Registry, Rule, Shutdown,
 };
 use serde::{Deserialize, Serialize};
 
@@ -185,4 +186,28 @@ async fn a_backend_that_keeps_no_limits_lets_no_limited_job_begin() {
     let job = memory.job(ids[0].id()).await.expect("a look").expect("a row");
     assert_eq!((job.finished_at, guests.most.load(Ordering::SeqCst)), (None, 1));
     capsule.shutdown(Shutdown::Forever).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_hook_is_told_that_a_job_is_stored_which_a_limit_stopped() {
+    struct Told(Arc<AtomicUsize>);
+
+    #[async_trait::async_trait]
+    impl EnqueueHook for Told {
+        async fn after(&self, _: &NewJob) {
+            self.0.fetch_add(1, Ordering::SeqCst);
+        }
+    }
+
+    let told = Arc::<AtomicUsize>::default();
+    let memory = Arc::new(MemoryStore::new(Clock::system()));
+    let adapter = Adapter::new(memory).on_enqueue(Told(Arc::clone(&told)));
+    let limits = || Limits::new().rule(Rule::by_key("k").total(2));
+    let jobs = (0..5).map(|_| {
+        let job = NewJob::of_class("A", Arguments::default(), Options::new());
+        job.and_then(|job| job.limited(limits())).expect("a job")
+    });
+    let stored = adapter.enqueue_all(jobs).await.expect("an insert");
+    assert_eq!(stored.iter().filter(|stored| stored.is_new()).count(), 2);
+    assert_eq!(told.load(Ordering::SeqCst), 2);
 }

@@ -49,12 +49,12 @@ impl EnqueueBatchIn for Batch {
         let dialect = enqueue::dialect_of(&**adapter.backend().store());
         let batch = self.into_new(adapter)?;
         let mut jobs = batch.jobs.clone();
-        let mut sink = OnConnection { connection, dialect, batch, stored: Vec::new() };
-        match jobs.is_empty() {
+        let mut sink = OnConnection { connection, dialect, batch };
+        let jobs = match jobs.is_empty() {
             true => sink.store(&[]).await?,
             false => adapter.store_in(&mut jobs, &mut sink).await?,
-        }
-        Ok(EnqueuedBatch { id: sink.batch.id, jobs: sink.stored })
+        };
+        Ok(EnqueuedBatch { id: sink.batch.id, jobs })
     }
 }
 
@@ -63,19 +63,19 @@ struct OnConnection<'a> {
     connection: &'a mut PgConnection,
     dialect: Dialect,
     batch: NewBatch,
-    stored: Vec<Inserted>,
 }
 
 #[async_trait]
 impl Sink for OnConnection<'_> {
-    async fn store(&mut self, jobs: &[NewJob]) -> Result<(), EnqueueError> {
+    async fn store(&mut self, jobs: &[NewJob]) -> Result<Vec<Inserted>, EnqueueError> {
         insert_rows(self.connection, &self.dialect, std::slice::from_ref(&self.batch)).await?;
         let all = [jobs, self.batch.callbacks.as_slice()].concat();
-        if !all.is_empty() {
-            self.stored = (&mut *self.connection).insert(&self.dialect, &all).await?;
-            self.stored.truncate(jobs.len());
+        if all.is_empty() {
+            return Ok(Vec::new());
         }
-        Ok(())
+        let mut stored = (&mut *self.connection).insert(&self.dialect, &all).await?;
+        stored.truncate(jobs.len());
+        Ok(stored)
     }
 }
 

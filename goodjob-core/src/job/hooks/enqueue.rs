@@ -3,14 +3,14 @@
 use std::any::TypeId;
 use std::collections::HashMap;
 use std::fmt;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, LazyLock, PoisonError, RwLock};
+use std::sync::{Arc, LazyLock, OnceLock, PoisonError, RwLock};
 
 use async_trait::async_trait;
 use futures_util::future::BoxFuture;
 
 use super::caught;
 use crate::job::{EnqueueError, Job, NewJob};
+use crate::store::Inserted;
 use crate::trouble::{Trouble, TroubleKind, Troubles};
 
 /// Why a job is not to be enqueued. A text is one: `Err("the shop is closed")?`.
@@ -77,7 +77,7 @@ pub trait EnqueueHook: Send + Sync + 'static {
     }
 
     /// After a job was stored; in a transaction of the caller's, before that commits. Not called when it
-    /// could not be stored.
+    /// could not be stored, or a limit stopped it.
     async fn after(&self, job: &NewJob) {
         let _ = job;
     }
@@ -152,7 +152,7 @@ impl EnqueueHooks {
     }
 
     /// Stores jobs in `sink` with the layers of these hooks, the application's, and inside them those
-    /// that the jobs brought along.
+    /// that the jobs brought along. Says of each what became of it, in the same order.
     ///
     /// # Errors
     /// What a hook or the sink says; also when a hook did not go on.
@@ -161,17 +161,17 @@ impl EnqueueHooks {
         jobs: &mut [NewJob],
         troubles: &Troubles,
         sink: &mut (dyn Sink + '_),
-    ) -> Result<(), EnqueueError> {
+    ) -> Result<Vec<Inserted>, EnqueueError> {
         let layers = self.layers(jobs);
         if layers.is_empty() {
             return checked(jobs, sink).await;
         }
-        let stored = AtomicBool::new(false);
+        let stored = OnceLock::new();
         let all = Storing { jobs, layers: &layers, of: None, stored: &stored, troubles, sink };
         all.run().await?;
         match stored.into_inner() {
-            true => Ok(()),
-            false => {
+            Some(stored) => Ok(stored),
+            None => {
                 let class = jobs.first().map(|job| job.class.clone()).unwrap_or_default();
                 Err(EnqueueError::Stopped { class, reason: "a hook did not go on".to_owned() })
             }
@@ -223,11 +223,12 @@ impl<F: Fn(&mut NewJob) -> Result<(), Stop> + Send + Sync + 'static> EnqueueHook
 /// Where jobs go when all hooks have had their say: a store, or a transaction.
 #[async_trait]
 pub trait Sink: Send {
-    /// Stores all of them, or none. Called once at most.
+    /// Stores all of them that no limit stops, or none. Says of each what became of it, in the same order.
+    /// Called once at most.
     ///
     /// # Errors
     /// When they are not stored.
-    async fn store(&mut self, jobs: &[NewJob]) -> Result<(), EnqueueError>;
+    async fn store(&mut self, jobs: &[NewJob]) -> Result<Vec<Inserted>, EnqueueError>;
 }
 
 /// A hook, and the jobs that it is about.
@@ -250,7 +251,8 @@ pub struct Storing<'a> {
     layers: &'a [Layer],
     /// The layer that this is given to.
     of: Option<&'a Layer>,
-    stored: &'a AtomicBool,
+    /// What became of each job, once they are stored.
+    stored: &'a OnceLock<Vec<Inserted>>,
     troubles: &'a Troubles,
     sink: &'a mut (dyn Sink + 'a),
 }
@@ -273,8 +275,9 @@ impl<'a> Storing<'a> {
     async fn go_on(self) -> Result<(), EnqueueError> {
         let Self { jobs, layers, stored, troubles, sink, .. } = self;
         let Some((layer, layers)) = layers.split_first() else {
-            checked(jobs, sink).await?;
-            stored.store(true, Ordering::Relaxed);
+            let answers = checked(jobs, sink).await?;
+            // Nobody else was here: the way in is used up by going on.
+            stored.get_or_init(|| answers);
             return Ok(());
         };
         for job in jobs.iter_mut().filter(|job| layer.is_about(job)) {
@@ -285,10 +288,10 @@ impl<'a> Storing<'a> {
         }
         let inside = Storing { jobs, layers, of: Some(layer), stored, troubles, sink };
         caught(layer.hook.around(inside)).await.map_err(EnqueueError::HookPanicked)??;
-        if !stored.load(Ordering::Relaxed) {
-            return Ok(());
-        }
-        for job in jobs.iter().filter(|job| layer.is_about(job)) {
+        let Some(answers) = stored.get() else { return Ok(()) };
+        let is_stopped = |n| matches!(answers.get(n), Some(Inserted::Stopped { .. }));
+        let kept = jobs.iter().enumerate().filter(|(n, _)| !is_stopped(*n)).map(|(_, job)| job);
+        for job in kept.filter(|job| layer.is_about(job)) {
             if let Err(panicked) = caught(layer.hook.after(job)).await {
                 let trouble =
                     Trouble::new(TroubleKind::HookPanicked, "a hook panicked after an enqueue");
@@ -306,7 +309,10 @@ impl fmt::Debug for Storing<'_> {
 }
 
 /// What hooks made of a job has to be storable, too.
-async fn checked(jobs: &[NewJob], sink: &mut (dyn Sink + '_)) -> Result<(), EnqueueError> {
+async fn checked(
+    jobs: &[NewJob],
+    sink: &mut (dyn Sink + '_),
+) -> Result<Vec<Inserted>, EnqueueError> {
     jobs.iter().try_for_each(NewJob::check)?;
     sink.store(jobs).await
 }
