@@ -3,7 +3,7 @@
 //! A pool of sqlx asks every connection that comes back to it whether it still lives. That is a second round trip
 //! for each statement: an enqueue would cost the server half as much again. So a connection whose statement
 //! succeeded goes to who waits here for one, or stays for a moment. It goes back to the pool when nothing came for
-//! it, and also when much did, for those who wait there.
+//! it, and also when much did, for those who wait there (ADR 0036).
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
