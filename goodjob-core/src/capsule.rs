@@ -179,7 +179,7 @@ impl Running {
         let reports: Vec<_> = states.iter().map(watch::Sender::subscribe).collect();
         let janitor = Janitor::new(config.cleanup, backend, reports.clone());
         let clock = Clock::system();
-        let cron = Manager::new(config.cron.clone(), backend, &clock)?;
+        let cron = Manager::new(config.cron.clone(), adapter, &clock)?;
         let heart = Heart::new(config, handlers, backend, clock.clone(), reports);
         // The last wait: who stops waiting for a start leaves nothing running.
         heart.beat().await?;

@@ -70,6 +70,8 @@ impl Setup {
     }
 
     /// What does jobs while their caller waits, in any mode: for tests, and for scripts that work off a queue.
+    /// It is a process of its own to the store, and a store serves one: where [`start`](Self::start) has started
+    /// pools it ends with [`StoreError::Unfit`].
     #[must_use]
     pub fn inline(&self) -> &Inline {
         &self.inline
@@ -104,15 +106,20 @@ impl Setup {
 
     /// Ends what runs jobs in this process, as `mode` says. Enqueueing goes on to work.
     pub async fn shutdown(&self, mode: Shutdown) -> Drained {
-        let mut drained = self.inline.shutdown(mode).await;
-        if let Some(capsule) = self.capsule.get() {
-            drained.cut_off.extend(capsule.shutdown(mode).await.cut_off);
-        }
+        let pools = async {
+            match self.capsule.get() {
+                Some(capsule) => capsule.shutdown(mode).await,
+                None => Drained::default(),
+            }
+        };
+        let (mut drained, of_pools) = tokio::join!(self.inline.shutdown(mode), pools);
+        drained.cut_off.extend(of_pools.cut_off);
         drained
     }
 
     /// Ends the waiting of a shutdown that is under way, as a second signal does.
     pub fn hurry(&self) {
+        self.inline.hurry();
         if let Some(capsule) = self.capsule.get() {
             capsule.hurry();
         }

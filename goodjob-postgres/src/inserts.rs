@@ -32,11 +32,9 @@ pub(crate) async fn insert(
             Ok(vec![insert_one(stand, dialect, herald, job).await?])
         }
         jobs => {
-            // Its errors say more than those of a statement.
-            let storing = async |connection: &mut PgConnection| {
-                Ok(insert_on(connection, dialect, jobs).await)
-            };
-            stand.run(storing).await.map_err(commit_error)?
+            let storing =
+                async |connection: &mut PgConnection| insert_on(connection, dialect, jobs).await;
+            stand.run(commit_error, storing).await
         }
     }
 }
@@ -84,9 +82,10 @@ async fn insert_one(
         .bind(wait)
         .bind(storing.is_alone());
     let stored: Option<(Moment, Timestamp, Option<String>)> = stand
-        .run(async |connection| query.fetch_optional(connection).await)
-        .await
-        .map_err(commit_error)?;
+        .run(commit_error, async |connection| {
+            query.fetch_optional(connection).await.map_err(commit_error)
+        })
+        .await?;
     let Some((due, now, _)) = stored else { return Ok(Inserted::AlreadyThere(job.id)) };
     if job.notify && !storing.is_alone() {
         herald.tell(&job.queue, due.0, now);

@@ -37,15 +37,17 @@ struct Inner {
 struct Kept {
     /// With the time since when nothing came for them. The one that was in use last is taken first.
     idle: Vec<(Instant, Lent)>,
-    /// Who waits for one. Who is forgotten here looks again.
+    /// Who waits for one, in order.
     waiting: VecDeque<oneshot::Sender<Lent>>,
     /// Somebody takes back what nothing comes for.
     watched: bool,
     closed: bool,
 }
 
-/// A connection that is out of the pool. Dropped, it goes back there, and one who waits looks there.
+/// A place for a connection out of the pool. Dropped, the connection goes back there, and the place to one who
+/// waits.
 struct Lent {
+    /// None where it still has to be asked of the pool.
     connection: Option<PoolConnection<Postgres>>,
     /// When it left the pool.
     since: Instant,
@@ -54,16 +56,6 @@ struct Lent {
 }
 
 impl Lent {
-    async fn run<T>(
-        &mut self,
-        statement: impl AsyncFnOnce(&mut PgConnection) -> sqlx::Result<T>,
-    ) -> sqlx::Result<T> {
-        match &mut self.connection {
-            Some(connection) => statement(connection).await,
-            None => Err(sqlx::Error::PoolClosed),
-        }
-    }
-
     /// Closes the connection without a word, whatever state it is in.
     fn close(&mut self) {
         drop(self.connection.take().map(PoolConnection::detach));
@@ -72,13 +64,25 @@ impl Lent {
 
 impl Drop for Lent {
     fn drop(&mut self) {
-        // In this order: who looks for a place finds it, and then waits in the pool for the connection.
-        drop(self.place.take());
         drop(self.connection.take());
-        if let Some(inner) = self.stand.upgrade() {
-            let mut kept = inner.kept();
-            while kept.waiting.pop_front().is_some_and(|waiter| waiter.is_closed()) {}
+        let (Some(place), Some(inner)) = (self.place.take(), self.stand.upgrade()) else { return };
+        let mut next = Self {
+            connection: None,
+            place: Some(place),
+            since: self.since,
+            stand: self.stand.clone(),
+        };
+        let mut kept = inner.kept();
+        while let Some(waiter) = kept.waiting.pop_front() {
+            match waiter.send(next) {
+                Ok(()) => return,
+                // It was given up.
+                Err(back) => next = back,
+            }
         }
+        // Under the lock, lest somebody find no place and then wait for one.
+        drop(next.place.take());
+        drop(kept);
     }
 }
 
@@ -90,13 +94,15 @@ impl Stand {
         Self(Arc::new(Inner { pool, places, kept: Mutex::default() }))
     }
 
-    /// Runs a statement.
-    pub(crate) async fn run<T>(
+    /// Runs statements. `failed` says what it means that no connection was to be had.
+    pub(crate) async fn run<T, E>(
         &self,
-        statement: impl AsyncFnOnce(&mut PgConnection) -> sqlx::Result<T>,
-    ) -> sqlx::Result<T> {
-        let mut lent = self.take().await?;
-        let done = lent.run(statement).await?;
+        failed: impl Fn(sqlx::Error) -> E,
+        statements: impl AsyncFnOnce(&mut PgConnection) -> Result<T, E>,
+    ) -> Result<T, E> {
+        let mut lent = self.take().await.map_err(&failed)?;
+        let connection = lent.connection.as_mut().ok_or_else(|| failed(sqlx::Error::PoolClosed))?;
+        let done = statements(connection).await?;
         // One whose statement failed, or was dropped before its end, goes to the pool, which asks it.
         self.put(lent);
         Ok(done)
@@ -110,7 +116,9 @@ impl Stand {
         statement: impl AsyncFnOnce(&mut PgConnection) -> sqlx::Result<T>,
     ) -> Result<T, StoreError> {
         let mut lent = self.take().await.map_err(store_error)?;
-        match tokio::time::timeout(deadline, lent.run(statement)).await {
+        let connection = lent.connection.as_mut().ok_or(sqlx::Error::PoolClosed);
+        let connection = connection.map_err(store_error)?;
+        match tokio::time::timeout(deadline, statement(connection)).await {
             Ok(Ok(done)) => {
                 self.put(lent);
                 Ok(done)
@@ -139,40 +147,40 @@ impl Stand {
 
     async fn take(&self) -> sqlx::Result<Lent> {
         let patience = self.0.pool.options().get_acquire_timeout();
-        let give_up = Instant::now() + patience;
-        loop {
-            let handed_over = {
-                let mut kept = self.0.kept();
-                if let Some((_, lent)) = kept.idle.pop() {
-                    return Ok(lent);
-                }
-                match Arc::clone(&self.0.places).try_acquire_owned() {
-                    Ok(place) => Err(place),
-                    Err(_) => {
-                        let (waiter, handed_over) = oneshot::channel();
-                        kept.waiting.push_back(waiter);
-                        Ok(handed_over)
-                    }
-                }
-            };
-            let handed_over = match handed_over {
-                Ok(handed_over) => handed_over,
-                Err(place) => return self.leave_pool(place).await,
-            };
-            match tokio::time::timeout_at(give_up, handed_over).await {
-                Ok(Ok(lent)) => return Ok(lent),
-                Ok(Err(_)) => {}
-                Err(_) => return Err(sqlx::Error::PoolTimedOut),
+        let handed_over = {
+            let mut kept = self.0.kept();
+            if let Some((_, lent)) = kept.idle.pop() {
+                return Ok(lent);
             }
-        }
+            match Arc::clone(&self.0.places).try_acquire_owned() {
+                Ok(place) => Err(place),
+                Err(_) => {
+                    let (waiter, handed_over) = oneshot::channel();
+                    kept.waiting.retain(|waiter| !waiter.is_closed());
+                    kept.waiting.push_back(waiter);
+                    Ok(handed_over)
+                }
+            }
+        };
+        let lent = match handed_over {
+            Ok(handed_over) => match tokio::time::timeout(patience, handed_over).await {
+                Ok(Ok(lent)) => lent,
+                _ => return Err(sqlx::Error::PoolTimedOut),
+            },
+            Err(place) => {
+                let (stand, place) = (Arc::downgrade(&self.0), Some(place));
+                Lent { connection: None, since: Instant::now(), place, stand }
+            }
+        };
+        self.with_connection(lent).await
     }
 
-    async fn leave_pool(&self, place: OwnedSemaphorePermit) -> sqlx::Result<Lent> {
-        let (stand, place) = (Arc::downgrade(&self.0), Some(place));
-        // Made first, so that one who waits hears of the place also if this fails or is given up.
-        let mut lent = Lent { connection: None, since: Instant::now(), place, stand };
-        lent.connection = Some(self.0.pool.acquire().await?);
-        lent.since = Instant::now();
+    /// Asks the pool, unless the connection is there already.
+    async fn with_connection(&self, mut lent: Lent) -> sqlx::Result<Lent> {
+        if lent.connection.is_none() {
+            lent.connection = Some(self.0.pool.acquire().await?);
+            lent.since = Instant::now();
+        }
         Ok(lent)
     }
 

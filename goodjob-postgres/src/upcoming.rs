@@ -35,6 +35,6 @@ pub(crate) async fn upcoming(
             .bind(count(limit))
     };
     let times: Vec<Moment> =
-        stand.run(async |connection| query.fetch_all(connection).await).await?;
+        stand.run(|error| error, async |connection| query.fetch_all(connection).await).await?;
     Ok(times.into_iter().map(|moment| moment.0).collect())
 }

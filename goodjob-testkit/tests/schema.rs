@@ -37,6 +37,9 @@ async fn ours_have_what_jobs_need_our_indexes_and_our_ledger() {
     let ours_alone = [
         "goodjob_migrations",
         "index_goodjob_errored",
+        "index_goodjob_keys",
+        "index_goodjob_keys_running",
+        "index_goodjob_keys_waiting",
         "index_goodjob_lanes",
         "index_goodjob_open_batches",
     ];

@@ -9,7 +9,7 @@
 //! curl http://127.0.0.1:3000/jobs/metrics
 //! ```
 //!
-//! Start it twice, and both serve the same port. All settings of `goodjob start` are understood.
+//! Start it twice, and both serve the same port. The settings are those of `goodjob start`.
 
 mod server;
 
@@ -62,7 +62,7 @@ async fn run(
     let store = PgStore::connect(settings.database()?).await?;
     let pool = store.pool().clone();
     let jobs = Registry::new(pool.clone()).register::<Welcome>();
-    let setup = Setup::new(settings.mode(), settings.config(), jobs, &store);
+    let setup = Setup::new(settings.mode(), settings.config(), jobs, settings.backend(&store));
     let app = Router::new()
         .route("/users", post(sign_up))
         .with_state((pool, setup.adapter()))

@@ -3,7 +3,10 @@
 use std::collections::BTreeMap;
 
 use chrono::Utc;
-use goodjob_core::{Adapter, CronEntry, CronStore, JobId, JobRecord, JobState, Timestamp, Zone};
+use goodjob_core::{
+    Adapter, CronEntry, CronStore, EnqueueError, Inserted, JobId, JobRecord, JobState, Timestamp,
+    Zone,
+};
 use goodjob_postgres::PgStore;
 use serde::Serialize;
 use serde_json::json;
@@ -73,7 +76,10 @@ async fn run(entry: &CronEntry, store: &PgStore, workplace: &Workplace) -> Resul
     let job = entry.job(now).map_err(|error| CliError::Failed(error.to_string()))?;
     let job = job.ok_or_else(|| CliError::Failed("the entry makes no job now".to_owned()))?;
     let id = job.id;
-    Adapter::new(store).enqueue_all([job]).await?;
+    let stored = Adapter::new(store).enqueue_all([job]).await?;
+    if let Some(Inserted::Stopped { by, .. }) = stored.into_iter().next() {
+        return Err(EnqueueError::LimitExceeded(by).into());
+    }
     workplace.output().result(&json!({ "id": id }), || id.to_string());
     Ok(())
 }

@@ -18,6 +18,7 @@ use super::{Capsule, Drained, Running};
 use crate::adapter::Adapter;
 use crate::backend::Backend;
 use crate::config::{Cleanup, Config, Shutdown};
+use crate::cron::Cron;
 use crate::ids::JobId;
 use crate::job::{Due, ErrorNote, Handlers, JobError, NewJob};
 use crate::queue::QueueSelector;
@@ -92,11 +93,12 @@ pub enum InlineError {
 }
 
 impl Inline {
-    /// Nothing is connected to before the first job. Of `config` the pools, the polls and the clean-up are
-    /// left out.
+    /// Nothing is connected to before the first job. Of `config` the pools, the polls, cron and the clean-up
+    /// are left out.
     #[must_use]
     pub fn new(config: Config, handlers: impl Into<Handlers>, backend: impl Into<Backend>) -> Self {
-        let config = Config { pools: Vec::new(), cleanup: Cleanup::OFF, ..config };
+        let (pools, cron, cleanup) = (Vec::new(), Cron::default(), Cleanup::OFF);
+        let config = Config { pools, cron, cleanup, ..config };
         let handlers = handlers.into();
         let adapter = Adapter::of_worker(backend.into(), &handlers);
         let capsule = tokio::sync::Mutex::default();
@@ -155,8 +157,13 @@ impl Inline {
     /// the first error comes back when all have had their turn.
     fn perform_stored(&self, jobs: &[NewJob]) -> BoxFuture<'_, Result<(), InlineError>> {
         let is_due = |job: &&NewJob| {
-            matches!(job.due, Due::Now | Due::In(Duration::ZERO))
-                && self.inner.handlers.get(&job.class).is_some()
+            let is_due = match job.due {
+                Due::Now => true,
+                Due::In(wait) => wait.is_zero(),
+                // The store, whose clock counts, has the last word.
+                Due::At(at) => at <= chrono::Utc::now(),
+            };
+            is_due && self.inner.handlers.get(&job.class).is_some()
         };
         let due: Vec<JobId> = jobs.iter().filter(is_due).map(|job| job.id).collect();
         Box::pin(async move {
@@ -197,6 +204,14 @@ impl Inline {
         let inside = adapter.clone().performing(AtOnce::Inside(Arc::downgrade(&self.inner)));
         let capsule = Capsule::start_with(config.clone(), handlers.clone(), inside).await?;
         Ok(slot.insert(capsule).clone())
+    }
+
+    /// Ends the waiting of a shutdown that is under way.
+    pub(crate) fn hurry(&self) {
+        // Whoever holds it is just starting one, and waits for nothing that could be hurried.
+        if let Ok(slot) = self.inner.capsule.try_lock() {
+            slot.iter().for_each(Capsule::hurry);
+        }
     }
 
     /// Waits for running jobs as `mode` says, and leaves the store clean. The next job registers a process

@@ -11,11 +11,10 @@ use tokio_util::sync::CancellationToken;
 use super::plan::{MOST_MISSED, Plan};
 use super::{Cron, CronEntry, CronStore, Zone};
 use crate::adapter::Adapter;
-use crate::backend::Backend;
 use crate::capsule::Pause;
 use crate::clock::{Clock, Timestamp};
 use crate::job::{EnqueueError, NewJob};
-use crate::store::StoreError;
+use crate::store::{Inserted, StoreError};
 
 /// The wait after a first failure; later ones are longer.
 const FIRST_PAUSE: Duration = Duration::from_millis(250);
@@ -28,7 +27,7 @@ pub(crate) struct Manager {
 impl Manager {
     /// # Errors
     /// When two entries have one key, or the backend has no switches for them.
-    pub(crate) fn new(cron: Cron, backend: &Backend, clock: &Clock) -> Result<Self, StoreError> {
+    pub(crate) fn new(cron: Cron, adapter: &Adapter, clock: &Clock) -> Result<Self, StoreError> {
         let mut keys = BTreeSet::new();
         for entry in &cron.entries {
             if !keys.insert(entry.key()) {
@@ -39,7 +38,7 @@ impl Manager {
         if cron.entries.is_empty() {
             return Ok(Self { entries: Vec::new() });
         }
-        let store = backend.cron().ok_or_else(|| {
+        let store = adapter.backend().cron().ok_or_else(|| {
             StoreError::Unfit("this backend has no cron: see Backend::with_cron".to_owned())
         })?;
         let entries = cron.entries.into_iter().map(|entry| Entry {
@@ -48,7 +47,7 @@ impl Manager {
             grace: cron.graceful_restart.unwrap_or_default(),
             clock: clock.clone(),
             store: Arc::clone(store),
-            adapter: Adapter::new(backend.clone()),
+            adapter: adapter.clone(),
         });
         Ok(Self { entries: entries.collect() })
     }
@@ -163,9 +162,15 @@ impl Entry {
             });
         }
         if let Some(job) = job.clone() {
-            let id = job.id;
-            self.adapter.enqueue_all([job]).await?;
-            tracing::debug!(key, %at, job = %id, "a tick is stored, by this process or another");
+            match self.adapter.enqueue_all([job]).await?.pop() {
+                Some(Inserted::Stopped { by, .. }) => {
+                    tracing::info!(key, %at, "a tick is left out, since a limit stopped its job: {by}");
+                }
+                stored => {
+                    let job = stored.map(|stored| stored.id()).map(tracing::field::display);
+                    tracing::debug!(key, %at, job, "a tick is stored, by this process or another");
+                }
+            }
         }
         Ok(())
     }

@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use chrono::DateTime;
 use goodjob_core::{
-    Backoff, Batch, BatchCallback, Clock, Config, Context, EnqueueError, ErrorEvent, ExecutionMode,
-    Inspect, Job, JobResult, JobState, MemoryStore, Perform, Policy, QueueSelector, Registry,
-    Retry, Role, Setup, Shutdown, Timestamp,
+    Backoff, Batch, BatchCallback, Clock, Config, Context, Cron, CronEntry, EnqueueError,
+    ErrorEvent, ExecutionMode, Inspect, Job, JobResult, JobState, MemoryStore, Perform, Policy,
+    QueueSelector, Registry, Retry, Role, Setup, Shutdown, Timestamp,
 };
 use serde::{Deserialize, Serialize};
 
@@ -97,7 +97,33 @@ impl Perform<Arc<MemoryStore>> for Over {
 fn nested() -> Setup {
     let memory = Arc::new(MemoryStore::new(Clock::system()));
     let jobs = Registry::new(Arc::clone(&memory)).register::<Nested>().register::<Over>();
-    Setup::new(ExecutionMode::Inline, Config::default(), jobs, memory)
+    let entries =
+        vec![CronEntry::new("often", "* * * * * *", Nested { depth: 0 }).expect("an entry")];
+    let config = Config { cron: Cron { entries, ..Cron::default() }, ..Config::default() };
+    Setup::new(ExecutionMode::Inline, config, jobs, memory)
+}
+
+/// Nobody in this process would do its jobs.
+#[tokio::test(start_paused = true)]
+async fn who_does_jobs_inline_has_no_cron() {
+    let setup = nested();
+    setup.adapter().enqueue(Nested { depth: 0 }).await.unwrap();
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    let done = setup.inline().perform_inline(&QueueSelector::All, None).await.unwrap();
+    assert_eq!(done, 0, "ticks");
+    setup.shutdown(Shutdown::Forever).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_time_that_has_passed_is_now() {
+    let setup = nested();
+    let adapter = setup.adapter();
+    let job = adapter.enqueue(Nested { depth: 0 }).wait_until(Timestamp::UNIX_EPOCH);
+    let id = job.await.unwrap();
+    let memory: &dyn std::any::Any = &**setup.inline().backend().store();
+    let job = memory.downcast_ref::<MemoryStore>().unwrap().job(id).await.unwrap().unwrap();
+    assert!(job.finished_at.is_some());
+    setup.shutdown(Shutdown::Forever).await;
 }
 
 #[tokio::test(start_paused = true)]

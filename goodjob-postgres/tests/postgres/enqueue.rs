@@ -213,3 +213,26 @@ async fn connections_at_hand_are_withheld_from_nobody() {
     drop(all);
     store.close().await;
 }
+
+/// A connection that failed is not kept for the next one.
+#[tokio::test]
+async fn after_connections_die_each_costs_one_enqueue_at_most() {
+    let database = crate::database().await;
+    let store = database.store().await;
+    let adapter = store.adapter();
+    let two = || [job("EchoJob"), job("EchoJob")];
+    let pool = database.pool().await;
+    let end = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
+               WHERE datname = current_database() AND application_name = 'goodjob' AND pid <> pg_backend_pid()";
+    for round in 0..5 {
+        adapter.enqueue_all(two()).await.unwrap();
+        sqlx::query(end).execute(&pool).await.unwrap();
+        let first = adapter.enqueue_all(two()).await;
+        assert!(
+            first.is_ok() || adapter.enqueue_all(two()).await.is_ok(),
+            "round {round}: {first:?}"
+        );
+    }
+    store.close().await;
+    pool.close().await;
+}
