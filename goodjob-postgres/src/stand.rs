@@ -22,6 +22,9 @@ const IDLE: Duration = Duration::from_millis(20);
 /// How long one that is used all the time stays out of its pool.
 const TURN: Duration = Duration::from_millis(100);
 
+/// How soon a connection has to answer that goes back.
+const ANSWER: Duration = Duration::from_secs(5);
+
 /// A pool, and what is kept of it. Cheap to clone; clones share everything.
 #[derive(Clone)]
 pub(crate) struct Stand(Arc<Inner>);
@@ -64,7 +67,18 @@ impl Lent {
 
 impl Drop for Lent {
     fn drop(&mut self) {
-        drop(self.connection.take());
+        if let Some(mut connection) = self.connection.take() {
+            // The pool asks it without end, and would miss it for ever behind a network that is silent.
+            match tokio::runtime::Handle::try_current() {
+                Ok(runtime) => drop(runtime.spawn(async move {
+                    let asked = sqlx::Connection::ping(&mut *connection);
+                    if !matches!(tokio::time::timeout(ANSWER, asked).await, Ok(Ok(()))) {
+                        drop(connection.detach());
+                    }
+                })),
+                Err(_) => drop(connection.detach()),
+            }
+        }
         let (Some(place), Some(inner)) = (self.place.take(), self.stand.upgrade()) else { return };
         let mut next = Self {
             connection: None,
