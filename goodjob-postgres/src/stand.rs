@@ -21,9 +21,8 @@ use crate::error::store_error;
 const IDLE: Duration = Duration::from_millis(20);
 /// How long one that is used all the time stays out of its pool.
 const TURN: Duration = Duration::from_millis(100);
-
-/// How soon a connection has to answer that goes back.
-const ANSWER: Duration = Duration::from_secs(5);
+/// How soon a connection has to answer that goes back: before those who wait for its place in the pool give up.
+const ANSWER: Duration = Duration::from_secs(2);
 
 /// A pool, and what is kept of it. Cheap to clone; clones share everything.
 #[derive(Clone)]

@@ -13,11 +13,10 @@ use std::time::Duration;
 use async_trait::async_trait;
 use chrono::TimeDelta;
 use goodjob_core::{
-    Adapter, Backend, BoxError, Capsule, Claim, Claims, Cleaned, Clock, Config, Context, Due,
+    Adapter, Backend, BoxError, Capsule, Claim, Claims, Cleaned, Clock, Config, Context,
     ErrorEvent, ExecutionId, ExecutionRecord, Fate, Inserted, Inspect, Job, JobId, JobRecord,
-    JobResult, LockState, NewJob, Notice, Notifier, Payload, Perform, ProcessId, ProcessRecord,
-    Registry, Retention, Settled, Settlement, Shutdown, Signal, Store, StoreError, Timestamp,
-    Token, Wanted,
+    JobResult, LockState, NewJob, Notice, Notifier, Perform, ProcessId, ProcessRecord, Registry,
+    Retention, Settled, Settlement, Shutdown, Signal, Store, StoreError, Timestamp, Token, Wanted,
 };
 use serde::{Deserialize, Serialize};
 use tokio::sync::{broadcast, mpsc, watch};
@@ -91,30 +90,9 @@ impl Shelf {
             return Inserted::AlreadyThere(new.id);
         }
         let now = self.now();
-        let later = match new.due {
-            Due::Now => None,
-            Due::In(wait) => Some(now + wait),
-            Due::At(at) => Some(at),
-        };
-        let job = JobRecord {
-            id: new.id,
-            class: new.class.clone(),
-            queue: Some(new.queue.clone()),
-            priority: Some(new.priority.unwrap_or(0)),
-            payload: Payload::of(new, now),
-            labels: new.labels.clone(),
-            ties: new.ties.clone(),
-            created_at: now,
-            scheduled_at: Some(later.unwrap_or(now)),
-            performed_at: None,
-            finished_at: None,
-            error: None,
-            error_event: None,
-            executions_count: 0,
-            locked_by: None,
-        };
+        let job = JobRecord::stored(new, now);
         if new.notify {
-            self.notify(&job, later);
+            self.notify(&job, new.due.time(now));
         }
         data.rows.insert(new.id, Row { job, attempts: Vec::new(), interruptions: 0 });
         Inserted::New(new.id)

@@ -22,8 +22,8 @@ use std::time::Duration;
 
 use chrono::TimeDelta;
 use goodjob_core::{
-    Arguments, BatchRecord, BatchSpec, CronEntry, Due, ExecutionRecord, JobRecord, NewJob, Options,
-    Payload, Tick, Timestamp,
+    Arguments, BatchRecord, BatchSpec, CronEntry, ExecutionRecord, JobRecord, NewJob, Options,
+    Tick, Timestamp,
 };
 use serde_json::json;
 use uuid::Uuid;
@@ -146,34 +146,7 @@ pub fn job() -> JobRecord {
     let arguments = Arguments::keywords(keywords).expect("a number can be stored");
     let new = NewJob::of_class("WelcomeJob", arguments, Options::new());
     let new = NewJob { id: id.into(), ..new.expect("a small job can be stored") };
-    record(&new, at)
-}
-
-/// The row of a job that is enqueued at `at`, and waits.
-#[must_use]
-pub fn record(new: &NewJob, at: Timestamp) -> JobRecord {
-    let due = match new.due {
-        Due::Now => at,
-        Due::In(wait) => at + TimeDelta::from_std(wait).unwrap_or_default(),
-        Due::At(due) => due,
-    };
-    JobRecord {
-        id: new.id,
-        class: new.class.clone(),
-        queue: Some(new.queue.clone()),
-        priority: Some(new.priority.unwrap_or(0)),
-        payload: Payload::of(new, at),
-        labels: new.labels.clone(),
-        ties: new.ties.clone(),
-        created_at: at,
-        scheduled_at: Some(due),
-        performed_at: None,
-        finished_at: None,
-        error: None,
-        error_event: None,
-        executions_count: 0,
-        locked_by: None,
-    }
+    JobRecord::stored(&new, at)
 }
 
 /// An attempt at a job that started when the job says, or 50 ms after it was due, and succeeded in

@@ -268,7 +268,7 @@ impl Day<'_> {
             let created_at = ago(&mut dice, 15);
             let kind = if n.is_multiple_of(3) { &kinds::PAUSED } else { kinds::any(&mut dice) };
             let new = kind.job(&mut dice, created_at);
-            self.rows.jobs.push(factory::record(&new, created_at));
+            self.rows.jobs.push(JobRecord::stored(&new, created_at));
         }
         for n in 0..(self.history.jobs / PER_SCHEDULED).max(3) {
             let mut dice = self.history.dice("scheduled", n);
@@ -276,7 +276,7 @@ impl Day<'_> {
             let mut new = kinds::REMIND.job(&mut dice, created_at);
             let due = dice.moment(end + TimeDelta::seconds(1), TimeDelta::days(3));
             new.due = Due::At(due);
-            self.rows.jobs.push(factory::record(&new, created_at));
+            self.rows.jobs.push(JobRecord::stored(&new, created_at));
         }
     }
 
@@ -288,7 +288,7 @@ impl Day<'_> {
         plan: &Plan<'_>,
         dice: Dice,
     ) -> JobRecord {
-        let job = factory::record(new, created_at);
+        let job = JobRecord::stored(new, created_at);
         let life = Life { end: self.history.end, processes: &self.processes, dice };
         let (job, attempts): (JobRecord, Vec<ExecutionRecord>) = life.live(job, plan);
         self.rows.executions.extend(attempts);

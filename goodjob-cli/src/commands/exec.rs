@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use chrono::Utc;
 use goodjob_core::{
     Arguments, BareContext, Claim, Decision, EnqueueError, ExecutionId, Handler, Handlers,
-    JobError, JobRecord, NewJob, Options, Payload, TimedOut, Token, Unhandled,
+    JobError, JobRecord, NewJob, Options, TimedOut, Token, Unhandled,
 };
 use serde_json::json;
 
@@ -56,21 +56,9 @@ fn claim(class: &str, arguments: &Arguments) -> Result<Claim, EnqueueError> {
         executions_count: 1,
     };
     let record = JobRecord {
-        id: job.id,
-        payload: Payload::of(&job, now),
-        class: job.class,
-        queue: Some(job.queue),
-        priority: Some(job.priority.unwrap_or(0)),
-        labels: job.labels,
-        ties: job.ties,
-        created_at: now,
-        scheduled_at: Some(now),
         performed_at: Some(now),
-        finished_at: None,
-        error: None,
-        error_event: None,
-        executions_count: 1,
-        locked_by: None,
+        executions_count: token.executions_count,
+        ..JobRecord::stored(&job, now)
     };
     Ok(Claim { job: record, token, interruptions: 0 })
 }

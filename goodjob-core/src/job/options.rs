@@ -76,6 +76,18 @@ pub enum Due {
     At(Timestamp),
 }
 
+impl Due {
+    /// The time that it names, for a job that is stored `now`; `None` if that is the time.
+    #[must_use]
+    pub fn time(self, now: Timestamp) -> Option<Timestamp> {
+        match self {
+            Self::Now => None,
+            Self::In(wait) => Some(now + wait),
+            Self::At(at) => Some(at),
+        }
+    }
+}
+
 /// A job that is not stored yet.
 #[derive(Clone, Debug, PartialEq)]
 pub struct NewJob {

@@ -22,7 +22,7 @@ use crate::batch::BatchRecord;
 use crate::clock::{Clock, Timestamp};
 use crate::cron::CronSwitches;
 use crate::ids::{BatchId, ExecutionId, JobId, ProcessId};
-use crate::job::{Due, Exceeded, NewJob, Payload};
+use crate::job::{Exceeded, NewJob};
 use crate::notes::{JobNotes, Note, Notes, Progress};
 use crate::notifier::{Notice, Notifier, Signal};
 
@@ -171,30 +171,9 @@ impl MemoryStore {
             if rows.jobs.contains_key(&new.id) || rows.has_tick(new) {
                 return Inserted::AlreadyThere(new.id);
             }
-            let (at, later) = match new.due {
-                Due::Now => (now, None),
-                Due::In(wait) => (now + wait, Some(now + wait)),
-                Due::At(at) => (at, Some(at)),
-            };
-            let job = JobRecord {
-                id: new.id,
-                class: new.class.clone(),
-                queue: Some(new.queue.clone()),
-                priority: Some(new.priority.unwrap_or(0)),
-                payload: Payload::of(new, now),
-                labels: new.labels.clone(),
-                ties: new.ties.clone(),
-                created_at: now,
-                scheduled_at: Some(at),
-                performed_at: None,
-                finished_at: None,
-                error: None,
-                error_event: None,
-                executions_count: 0,
-                locked_by: None,
-            };
+            let job = JobRecord::stored(new, now);
             if new.notify {
-                self.notify(&job, later);
+                self.notify(&job, new.due.time(now));
             }
             rows.jobs.insert(new.id, job);
             Inserted::New(new.id)

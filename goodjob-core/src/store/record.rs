@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use crate::clock::Timestamp;
 use crate::ids::{ExecutionId, JobId, ProcessId};
-use crate::job::{Payload, Ties};
+use crate::job::{NewJob, Payload, Ties};
 
 /// A stored job: one row of `good_jobs`, for life.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -46,6 +46,28 @@ pub struct JobRecord {
 }
 
 impl JobRecord {
+    /// The row of a job that is stored `now`, by the store's clock, and waits: for stores that keep records.
+    #[must_use]
+    pub fn stored(new: &NewJob, now: Timestamp) -> Self {
+        Self {
+            id: new.id,
+            class: new.class.clone(),
+            queue: Some(new.queue.clone()),
+            priority: Some(new.priority.unwrap_or(0)),
+            payload: Payload::of(new, now),
+            labels: new.labels.clone(),
+            ties: new.ties.clone(),
+            created_at: now,
+            scheduled_at: Some(new.due.time(now).unwrap_or(now)),
+            performed_at: None,
+            finished_at: None,
+            error: None,
+            error_event: None,
+            executions_count: 0,
+            locked_by: None,
+        }
+    }
+
     /// The state that the row is in at `now`. Total: every row is in exactly one state.
     #[must_use]
     pub fn state(&self, now: Timestamp) -> JobState {

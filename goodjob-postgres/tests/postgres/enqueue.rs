@@ -7,6 +7,7 @@ use goodjob_core::{
     Arguments, EnqueueError, Inserted, Inspect, JobId, NewJob, Options, Store, StoreError,
 };
 use goodjob_postgres::{EnqueueIn, PgStore, enqueue_in};
+use goodjob_testkit::eventually;
 use serde_json::{Value, json};
 use sqlx::postgres::PgListener;
 
@@ -235,4 +236,24 @@ async fn each_connection_that_died_costs_one_enqueue_at_most() {
     }
     store.close().await;
     pool.close().await;
+}
+
+/// The pool would wait for an answer without end, and have one connection less for ever.
+#[tokio::test]
+async fn a_connection_at_hand_that_fell_silent_is_replaced() {
+    let database = crate::database().await;
+    let proxy = Proxy::to(&database).await;
+    let mut options = proxy.options();
+    options.tables = database.options().tables;
+    options.pool_size = 1;
+    let store = PgStore::connect(options).await.unwrap();
+    let adapter = store.adapter();
+    adapter.enqueue(Echo { text: "at hand".into() }).await.unwrap();
+    proxy.fall_silent();
+    eventually("a connection that answers", Duration::from_secs(20), async || {
+        let stored = adapter.enqueue(Echo { text: "again".into() }).into_future();
+        tokio::time::timeout(Duration::from_secs(6), stored).await.ok()?.ok()
+    })
+    .await;
+    store.close().await;
 }

@@ -81,7 +81,7 @@ async fn arguments_are_equal_however_they_are_stored() {
     let stored = json!([{"user_id": 7, "_aj_symbol_keys": ["user_id"]}]);
     let stored = Arguments::from_stored(stored.as_array().unwrap().clone());
     let new = NewJob::of_class("WelcomeJob", stored, Options::new()).unwrap();
-    store.plant(factory::record(&new, store.now()));
+    store.plant(JobRecord::stored(&new, store.now()));
     assert_enqueued!(store, Welcome, args = Welcome { user_id: 7 });
     assert_not_enqueued!(store, Welcome, args = Welcome { user_id: 8 });
 }
