@@ -61,14 +61,11 @@ pub trait Store: Any + Send + Sync {
     async fn claim(&self, wanted: &Wanted, max: usize) -> Result<Claims, StoreError>;
 
     /// Locks and starts those of these jobs that are due, free and of the classes of `wanted`, whatever is
-    /// paused. For the mode `inline`, where somebody waits for them; by default a store cannot do this.
+    /// paused. For the mode `inline`, where somebody waits for them.
     ///
     /// # Errors
     /// As [`claim`](Self::claim).
-    async fn claim_jobs(&self, jobs: &[JobId], wanted: &Wanted) -> Result<Claims, StoreError> {
-        let _ = (jobs, wanted);
-        Err(StoreError::Unfit("this store cannot claim a job by its id".to_owned()))
-    }
+    async fn claim_jobs(&self, jobs: &[JobId], wanted: &Wanted) -> Result<Claims, StoreError>;
 
     /// Writes how attempts ended, each only if it is still current; commits; then releases their
     /// locks. A job that is over and not kept ([`Settlement::deletes`]) is deleted with its attempts,

@@ -21,8 +21,9 @@ use crate::error::{commit_error, store_error};
 use crate::inserts;
 use crate::jobs::{Acted, Action};
 use crate::rows::{Moment, moment};
+use crate::sessions::{DEADLINE, within};
 use crate::sql;
-use crate::store::{PgStore, unbroken};
+use crate::store::{PgStore, in_time, unbroken};
 
 /// Jobs of a batch that are retried in one transaction: each takes an entry in the server's table of locks.
 const RETRIED_AT_ONCE: usize = 500;
@@ -97,7 +98,8 @@ impl BatchStore for PgStore {
 
     async fn go_on(&self, ended: &[BatchEnd], callbacks: &Callbacks) -> Result<(), StoreError> {
         let (store, ended, callbacks) = (self.clone(), ended.to_vec(), callbacks.clone());
-        unbroken(async move { continuation::go_on(&store, &ended, &callbacks).await }).await
+        unbroken(async move { in_time(continuation::go_on(&store, &ended, &callbacks)).await })
+            .await
     }
 
     async fn forget_jobs(&self, jobs: &[JobId]) -> Result<(), StoreError> {
@@ -138,12 +140,11 @@ impl BatchStore for PgStore {
         after: Option<BatchId>,
         limit: usize,
     ) -> Result<Vec<BatchLook>, StoreError> {
-        let rows: Vec<(Uuid, Moment, bool)> = sqlx::query_as(self.sql(sql::BATCHES_LOOK))
+        let query = sqlx::query_as(self.sql(sql::BATCHES_LOOK))
             .bind(after.map(Uuid::from))
-            .bind(i64::try_from(limit).unwrap_or(i64::MAX))
-            .fetch_all(self.pool())
-            .await
-            .map_err(store_error)?;
+            .bind(i64::try_from(limit).unwrap_or(i64::MAX));
+        let rows: Vec<(Uuid, Moment, bool)> =
+            within(DEADLINE, query.fetch_all(self.pool())).await.map_err(store_error)?;
         let look = |(id, updated_at, stuck): (Uuid, Moment, bool)| BatchLook {
             id: id.into(),
             updated_at: updated_at.0,

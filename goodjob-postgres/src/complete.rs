@@ -6,6 +6,7 @@ use goodjob_core::{Context, JobId, ProcessId, Settlement, StoreError, Token};
 use sqlx::PgExecutor;
 
 use crate::error::store_error;
+use crate::sessions::{DEADLINE, within};
 use crate::sql;
 use crate::store::PgStore;
 
@@ -125,11 +126,9 @@ async fn complete<'c, E: PgExecutor<'c>>(
 impl PgStore {
     /// Whether the success that an attempt wrote itself is committed.
     async fn is_complete(&self, token: &Token) -> Result<bool, StoreError> {
-        sqlx::query_scalar(self.sql(sql::IS_COMPLETE))
+        let query = sqlx::query_scalar(self.sql(sql::IS_COMPLETE))
             .bind(token.job.as_uuid())
-            .bind(token.execution.as_uuid())
-            .fetch_one(self.pool())
-            .await
-            .map_err(store_error)
+            .bind(token.execution.as_uuid());
+        within(DEADLINE, query.fetch_one(self.pool())).await.map_err(store_error)
     }
 }

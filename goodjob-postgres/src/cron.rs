@@ -4,17 +4,16 @@ use async_trait::async_trait;
 use goodjob_core::{CronStore, CronSwitches, JobRecord, StoreError};
 
 use crate::error::{commit_error, store_error};
+use crate::sessions::{DEADLINE, within};
 use crate::store::PgStore;
 use crate::{rows, sql};
 
 #[async_trait]
 impl CronStore for PgStore {
     async fn cron_switches(&self) -> Result<CronSwitches, StoreError> {
+        let query = sqlx::query_as(self.sql(sql::CRON_SWITCHES));
         let (enabled, disabled): (Vec<String>, Vec<String>) =
-            sqlx::query_as(self.sql(sql::CRON_SWITCHES))
-                .fetch_one(self.pool())
-                .await
-                .map_err(store_error)?;
+            within(DEADLINE, query.fetch_one(self.pool())).await.map_err(store_error)?;
         Ok(CronSwitches {
             enabled: enabled.into_iter().collect(),
             disabled: disabled.into_iter().collect(),
@@ -30,11 +29,8 @@ impl CronStore for PgStore {
     }
 
     async fn last_ticks(&self, keys: &[String]) -> Result<Vec<JobRecord>, StoreError> {
-        let rows = sqlx::query(self.sql(sql::CRON_LAST_TICKS))
-            .bind(keys)
-            .fetch_all(self.pool())
-            .await
-            .map_err(store_error)?;
+        let query = sqlx::query(self.sql(sql::CRON_LAST_TICKS)).bind(keys);
+        let rows = within(DEADLINE, query.fetch_all(self.pool())).await.map_err(store_error)?;
         rows.iter().map(rows::job).collect::<Result<_, _>>().map_err(store_error)
     }
 }

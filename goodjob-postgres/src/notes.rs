@@ -10,6 +10,7 @@ use sqlx::FromRow;
 use tokio::time::Instant;
 
 use crate::error::store_error;
+use crate::sessions::{DEADLINE, within};
 use crate::sql;
 use crate::store::PgStore;
 
@@ -70,9 +71,8 @@ impl Notes for PgStore {
             .bind(units(progress.total))
             .bind(progress.text)
             .bind(result)
-            .bind(result.is_none())
-            .execute(self.pool())
-            .await;
+            .bind(result.is_none());
+        let noted = within(DEADLINE, noted.execute(self.pool())).await;
         match noted {
             Ok(noted) => Ok(noted.rows_affected() > 0),
             Err(error) if is_absent(&error) => {

@@ -8,6 +8,7 @@ use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{ConnectOptions, Connection, PgPool};
 
 use crate::error::ConnectError;
+use crate::sessions::within;
 use crate::tables::{HashFunction, TableNames};
 
 /// Connections of the pool for everything but locks, notices and outcomes: 4. With the two sessions that
@@ -29,6 +30,8 @@ pub const BY_INDEX: [(&str, &str); 3] = [
 ];
 /// How long a connection of the pool is used again without being asked whether it lives.
 const FRESH: Duration = Duration::from_millis(500);
+/// How soon a connection has to answer that goes back to its pool: before those who wait for its place give up.
+const ANSWER: Duration = Duration::from_secs(2);
 /// Candidates that a claim looks at beyond what it wants, should their locks be held: as the gem's
 /// `queue_select_limit`, it bounds the rows that one claim may touch.
 const DEFAULT_QUEUE_SELECT_LIMIT: u32 = 1000;
@@ -227,6 +230,10 @@ impl PgOptions {
                     }
                     Ok(true)
                 })
+            })
+            // The pool itself would wait for an answer without end, behind a network that is silent.
+            .after_release(|connection, _| {
+                Box::pin(within(ANSWER, async { connection.ping().await.map(|()| true) }))
             })
             .connect_lazy_with(connect.application_name("goodjob"))
     }

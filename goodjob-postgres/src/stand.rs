@@ -21,8 +21,6 @@ use crate::error::store_error;
 const IDLE: Duration = Duration::from_millis(20);
 /// How long one that is used all the time stays out of its pool.
 const TURN: Duration = Duration::from_millis(100);
-/// How soon a connection has to answer that goes back: before those who wait for its place in the pool give up.
-const ANSWER: Duration = Duration::from_secs(2);
 
 /// A pool, and what is kept of it. Cheap to clone; clones share everything.
 #[derive(Clone)]
@@ -66,15 +64,10 @@ impl Lent {
 
 impl Drop for Lent {
     fn drop(&mut self) {
-        if let Some(mut connection) = self.connection.take() {
-            // The pool asks it without end, and would miss it for ever behind a network that is silent.
+        if let Some(connection) = self.connection.take() {
+            // The way back needs a runtime.
             match tokio::runtime::Handle::try_current() {
-                Ok(runtime) => drop(runtime.spawn(async move {
-                    let asked = sqlx::Connection::ping(&mut *connection);
-                    if !matches!(tokio::time::timeout(ANSWER, asked).await, Ok(Ok(()))) {
-                        drop(connection.detach());
-                    }
-                })),
+                Ok(_) => drop(connection),
                 Err(_) => drop(connection.detach()),
             }
         }

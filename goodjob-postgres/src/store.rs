@@ -38,6 +38,8 @@ use crate::{cleanup, enqueue, fleet, inserts, settle, sql, upcoming};
 
 /// How long leaving waits for settlements that are under way.
 const LAST_SETTLEMENTS: Duration = Duration::from_secs(10);
+/// How long the engine waits for what it asks over connections of the pool.
+const PATIENCE: Duration = Duration::from_secs(10);
 /// How long closing waits for notices that are to be sent.
 const LAST_NOTICES: Duration = Duration::from_secs(5);
 /// Notices kept for a listener that is slow; one that misses some is told to look for itself.
@@ -178,8 +180,9 @@ impl PgStore {
     pub async fn close(&self) {
         self.set_sessions(None);
         let _ = tokio::time::timeout(LAST_NOTICES, self.inner.herald.silent()).await;
-        self.inner.settling.close().await;
-        self.inner.stand.close().await;
+        // The server notices by itself when that takes too long.
+        let closed = async { tokio::join!(self.inner.settling.close(), self.inner.stand.close()) };
+        let _ = tokio::time::timeout(PATIENCE, closed).await;
     }
 
     pub(crate) fn limited(&self) -> &Limited {
@@ -307,9 +310,7 @@ impl Store for PgStore {
     async fn upcoming(&self, wanted: &Wanted, limit: usize) -> Result<Vec<Timestamp>, StoreError> {
         let by_lanes = self.inner.has_lanes.load(Ordering::Relaxed);
         // By the indexes: a look over all lanes may otherwise read the whole table for each of them.
-        upcoming::upcoming(&self.inner.settling, &self.inner.dialect, wanted, limit, by_lanes)
-            .await
-            .map_err(store_error)
+        upcoming::upcoming(&self.inner.settling, &self.inner.dialect, wanted, limit, by_lanes).await
     }
 
     async fn clean_up(&self, keep: &Retention, limit: usize) -> Result<Cleaned, StoreError> {
@@ -323,7 +324,8 @@ impl Store for PgStore {
         if first {
             let PgOptions { lock_strategy, .. } = self.inner.options;
             let Inner { dialect, troubles, .. } = &**self.inner;
-            fleet::admit(self.pool(), dialect, process.id, lock_strategy, troubles).await?;
+            in_time(fleet::admit(self.pool(), dialect, process.id, lock_strategy, troubles))
+                .await?;
         }
         let opened = FirstBeat { store: first.then_some(self) };
         let now = self.open_sessions(process)?.beat(process).await?;
@@ -402,6 +404,16 @@ impl Drop for FirstBeat<'_> {
             store.set_sessions(None);
         }
     }
+}
+
+/// A call of the engine with connections of the pool, which is given up in time: behind a network that is silent
+/// it would wait for as long as TCP hopes, and whoever stops the worker with it.
+pub(crate) async fn in_time<T>(
+    work: impl Future<Output = Result<T, StoreError>>,
+) -> Result<T, StoreError> {
+    tokio::time::timeout(PATIENCE, work)
+        .await
+        .unwrap_or_else(|_| Err(StoreError::unavailable("the server did not answer in time")))
 }
 
 pub(crate) async fn unbroken<T: Send + 'static>(

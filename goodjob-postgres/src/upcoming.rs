@@ -1,11 +1,12 @@
 //! When jobs will be due: for the timers of pools.
 
-use goodjob_core::{QueueSelector, Timestamp, Wanted};
+use goodjob_core::{QueueSelector, StoreError, Timestamp, Wanted};
 
 use crate::claim::selection;
 use crate::dialect::Dialect;
 use crate::lanes::MAX_LANES;
 use crate::rows::Moment;
+use crate::sessions::DEADLINE;
 use crate::sql;
 use crate::stand::Stand;
 
@@ -16,7 +17,7 @@ pub(crate) async fn upcoming(
     wanted: &Wanted,
     limit: usize,
     by_lanes: bool,
-) -> sqlx::Result<Vec<Timestamp>> {
+) -> Result<Vec<Timestamp>, StoreError> {
     let (mode, names) = selection(&wanted.queues);
     let count = |number: usize| i64::try_from(number).unwrap_or(i64::MAX);
     let query = if by_lanes {
@@ -35,6 +36,6 @@ pub(crate) async fn upcoming(
             .bind(count(limit))
     };
     let times: Vec<Moment> =
-        stand.run(|error| error, async |connection| query.fetch_all(connection).await).await?;
+        stand.within(DEADLINE, async |connection| query.fetch_all(connection).await).await?;
     Ok(times.into_iter().map(|moment| moment.0).collect())
 }

@@ -98,6 +98,27 @@ impl Shelf {
         Inserted::New(new.id)
     }
 
+    /// Starts due jobs of those that are looked for.
+    fn take(
+        &self,
+        wanted: &Wanted,
+        max: usize,
+        is_asked: impl Fn(JobId) -> bool,
+    ) -> Result<Claims, StoreError> {
+        let Some(me) = *self.me.lock().unwrap() else {
+            return Err(StoreError::Unfit("a process beats before its first claim".into()));
+        };
+        let now = self.now();
+        let mut data = self.data();
+        let is_due =
+            |row: &Row| row.job.scheduled_at.is_some_and(|at| at <= now) && is_asked(row.job.id);
+        let due = data.rows.values_mut().filter(|row| row.is_free(wanted) && is_due(row));
+        let mut due: Vec<&mut Row> = due.collect();
+        due.sort_by_key(|row| wanted.rank(&row.job));
+        let taken = due.into_iter().take(max).map(|row| row.start(me, now)).collect();
+        Ok(Claims { taken, ..Claims::default() })
+    }
+
     /// Writes how an attempt ended.
     fn settle_one(&self, data: &mut Data, token: &Token, settlement: &Settlement) -> Settled {
         let Some(row) = data.rows.get_mut(&token.job) else {
@@ -221,17 +242,11 @@ impl Store for Shelf {
     }
 
     async fn claim(&self, wanted: &Wanted, max: usize) -> Result<Claims, StoreError> {
-        let Some(me) = *self.me.lock().unwrap() else {
-            return Err(StoreError::Unfit("a process beats before its first claim".into()));
-        };
-        let now = self.now();
-        let mut data = self.data();
-        let is_due = |row: &Row| row.job.scheduled_at.is_some_and(|at| at <= now);
-        let due = data.rows.values_mut().filter(|row| row.is_free(wanted) && is_due(row));
-        let mut due: Vec<&mut Row> = due.collect();
-        due.sort_by_key(|row| wanted.rank(&row.job));
-        let taken = due.into_iter().take(max).map(|row| row.start(me, now)).collect();
-        Ok(Claims { taken, ..Claims::default() })
+        self.take(wanted, max, |_| true)
+    }
+
+    async fn claim_jobs(&self, jobs: &[JobId], wanted: &Wanted) -> Result<Claims, StoreError> {
+        self.take(wanted, jobs.len(), |id| jobs.contains(&id))
     }
 
     async fn settle(&self, ended: &[(Token, Settlement)]) -> Result<Vec<Settled>, StoreError> {

@@ -4,6 +4,7 @@ use async_trait::async_trait;
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
+use crate::JobId;
 use crate::clock::Timestamp;
 use crate::job::{Limits, NewJob};
 use crate::limits::{Admission, LimitStore};
@@ -27,6 +28,10 @@ impl Store for Nothing {
     }
 
     async fn claim(&self, _: &Wanted, _: usize) -> Result<Claims, StoreError> {
+        refused()
+    }
+
+    async fn claim_jobs(&self, _: &[JobId], _: &Wanted) -> Result<Claims, StoreError> {
         refused()
     }
 

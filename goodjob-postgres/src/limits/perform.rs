@@ -10,6 +10,7 @@ use sqlx::{PgConnection, Postgres, Transaction};
 use super::room::Room;
 use super::{Limited, Statements};
 use crate::error::store_error;
+use crate::sessions::within;
 use crate::settle::tokens;
 use crate::sql;
 
@@ -48,7 +49,8 @@ impl Limited {
         if rules.iter().any(|(_, rule)| rule.starting().is_some()) {
             self.open_execution(process, claim).await?;
         }
-        let stop = self.judge(claim, limits, &rules).await.map_err(store_error)?;
+        let stop =
+            within(DEADLINE, self.judge(claim, limits, &rules)).await.map_err(store_error)?;
         let rooms = |(scope, rule): &(Scope, &Rule)| {
             let most = rule.running()?;
             Some(Room { scope: scope.clone(), class: claim.job.class.clone(), most })

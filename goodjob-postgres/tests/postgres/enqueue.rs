@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use chrono::TimeDelta;
 use goodjob_core::{
-    Arguments, EnqueueError, Inserted, Inspect, JobId, NewJob, Options, Store, StoreError,
+    Arguments, CronStore, EnqueueError, Inserted, Inspect, JobId, NewJob, Options, Store,
+    StoreError,
 };
 use goodjob_postgres::{EnqueueIn, PgStore, enqueue_in};
 use goodjob_testkit::eventually;
@@ -256,4 +257,24 @@ async fn a_connection_at_hand_that_fell_silent_is_replaced() {
     })
     .await;
     store.close().await;
+}
+
+/// Cron, batches and limits ask over connections of the pool, and whoever stops a worker waits for them.
+#[tokio::test]
+async fn what_the_engine_asks_over_a_silent_connection_is_given_up() {
+    let database = crate::database().await;
+    let proxy = Proxy::to(&database).await;
+    let mut options = proxy.options();
+    options.tables = database.options().tables;
+    options.pool_size = 1;
+    let store = PgStore::connect(options).await.unwrap();
+    store.cron_switches().await.unwrap();
+    proxy.fall_silent();
+    eventually("a connection that answers", Duration::from_secs(20), async || {
+        store.cron_switches().await.ok()
+    })
+    .await;
+    proxy.fall_silent();
+    let closed = tokio::time::timeout(Duration::from_secs(30), store.close()).await;
+    closed.expect("the store closes");
 }
