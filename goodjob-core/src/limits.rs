@@ -75,6 +75,11 @@ impl LimitExceeded {
         }
     }
 
+    /// The limit that is behind an error, if one is.
+    pub(crate) fn behind(error: &JobError) -> Option<&Self> {
+        error.chain().find_map(|cause| cause.downcast_ref())
+    }
+
     /// What follows it. `times` and `chance` as in [`Policy::decide`](crate::Policy::decide).
     pub(crate) fn decide(&self, times: impl Fn(&str) -> u32, chance: f64) -> Decision {
         let failures = times(COUNTER).saturating_add(1);

@@ -48,8 +48,9 @@ impl Setup {
         backend: impl Into<Backend>,
     ) -> Self {
         let (handlers, backend) = (handlers.into(), backend.into());
-        let inline = Inline::new(config.clone(), handlers.clone(), backend.clone());
-        let (capsule, starting) = (Arc::default(), Arc::default());
+        let (capsule, starting) = (Arc::<OnceLock<Capsule>>::default(), Arc::default());
+        let pools = Arc::clone(&capsule);
+        let inline = Inline::beside(pools, config.clone(), handlers.clone(), backend.clone());
         Self { mode, config, handlers, backend, inline, capsule, starting }
     }
 
@@ -70,8 +71,8 @@ impl Setup {
     }
 
     /// What does jobs while their caller waits, in any mode: for tests, and for scripts that work off a queue.
-    /// It is a process of its own to the store, and a store serves one: where [`start`](Self::start) has started
-    /// pools it ends with [`StoreError::Unfit`].
+    /// Where [`start`](Self::start) has started pools it works in their process: what its jobs enqueue is done
+    /// by the pools.
     #[must_use]
     pub fn inline(&self) -> &Inline {
         &self.inline
@@ -93,6 +94,8 @@ impl Setup {
             }
             return Ok(Some(capsule.clone()));
         }
+        // A store serves one process: from now on it works in that of the pools.
+        self.inline.shutdown(Shutdown::Forever).await;
         let (config, handlers) = (self.config.clone(), self.handlers.clone());
         let capsule = Capsule::start(config, handlers, self.backend.clone()).await?;
         Ok(Some(self.capsule.get_or_init(|| capsule).clone()))

@@ -52,6 +52,10 @@ pub enum TroubleKind {
     JobsCutOff,
     /// Workers on the same tables get in each other's way.
     FleetConflict,
+    /// A tick of cron was not stored, and will not be.
+    TickLost,
+    /// Batches cannot go on yet: it is tried again, or a sweep finds them.
+    BatchesHeld,
     /// What a limit allows could not be counted or given away: jobs wait a little longer.
     LimitsUncounted,
 }
@@ -68,6 +72,7 @@ impl TroubleKind {
                 | Self::TaskPanicked
                 | Self::HookPanicked
                 | Self::ClassUnknown
+                | Self::TickLost
         )
     }
 }

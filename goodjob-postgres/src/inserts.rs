@@ -31,6 +31,9 @@ pub(crate) async fn insert(
         [job] if job.ties.is_empty() && !job.limits.concern_enqueueing() => {
             Ok(vec![insert_one(stand, dialect, herald, job).await?])
         }
+        jobs if jobs.iter().any(|job| job.limits.concern_enqueueing()) => {
+            limits::insert(stand, dialect, jobs).await
+        }
         jobs => {
             let storing =
                 async |connection: &mut PgConnection| insert_on(connection, dialect, jobs).await;

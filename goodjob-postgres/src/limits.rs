@@ -13,7 +13,7 @@ mod enqueue;
 mod perform;
 mod room;
 
-pub(crate) use enqueue::insert_on;
+pub(crate) use enqueue::{insert, insert_on};
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

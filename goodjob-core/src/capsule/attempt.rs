@@ -44,7 +44,7 @@ impl Attempt {
     fn settle(&mut self, outcome: &Outcome, policy: &Policy, defaults: Defaults) -> Came {
         let took = self.begun.map_or(Duration::ZERO, |begun| begun.elapsed());
         let settlement = settle(&self.claim, outcome, policy, defaults, took, rand::random());
-        self.settler.meter.ended(&self.claim, &settlement);
+        self.settler.meter.ended(&self.claim, outcome, &settlement);
         let came = Came::of(&settlement.job);
         self.give(Ended::Settle(self.claim.token, settlement));
         came

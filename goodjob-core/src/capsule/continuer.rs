@@ -20,6 +20,7 @@ use crate::store::{
     Claims, Cleaned, Fate, Inserted, LockState, ProcessRecord, Retention, Settled, Settlement,
     Store, StoreError, Token, Wanted,
 };
+use crate::trouble::{Trouble, TroubleKind, Troubles};
 
 /// The most ends of jobs that are told in one call.
 const MAX_GROUP: usize = 500;
@@ -203,6 +204,7 @@ impl Continuer {
         store: Arc<dyn Store>,
         batches: Arc<dyn BatchStore>,
         callbacks: Callbacks,
+        troubles: Troubles,
         sweep: Option<Duration>,
         stop: CancellationToken,
         cut: CancellationToken,
@@ -216,20 +218,21 @@ impl Continuer {
             after: None,
             stuck: [HashMap::new(), HashMap::new()],
         };
-        let teller = Teller { batches, callbacks, stop, cut, last_try: None };
+        let teller = Teller { troubles, batches, callbacks, stop, cut, last_try: None };
         let task = tokio::spawn(teller.run(inbox, sweeper.started()));
         (Arc::new(following), Self(task), unheard)
     }
 
     /// Waits for its end.
-    pub(super) async fn finish(self) {
+    pub(super) async fn finish(self, troubles: &Troubles) {
         if let Err(error) = self.0.await {
-            tracing::error!(%error, "the continuation of batches ended in a panic");
+            troubles.panicked("the continuation of batches", error);
         }
     }
 }
 
 struct Teller {
+    troubles: Troubles,
     batches: Arc<dyn BatchStore>,
     callbacks: Callbacks,
     stop: CancellationToken,
@@ -251,7 +254,7 @@ impl Teller {
                     self.tell(group.drain(..)).await;
                 }
                 () = tokio::time::sleep_until(sweeper.next), if sweeping => {
-                    let stuck = sweeper.look(&*self.batches).await;
+                    let stuck = sweeper.look(&*self.batches, &self.troubles).await;
                     self.repair(&stuck).await;
                 }
             }
@@ -277,7 +280,9 @@ impl Teller {
             && !to_forget.is_empty()
             && let Err(error) = self.batches.forget_jobs(&to_forget).await
         {
-            tracing::warn!(%error, jobs = to_forget.len(), "rows that are not wanted are left to the clean-up");
+            let what =
+                format!("{} rows that are not wanted are left to the clean-up", to_forget.len());
+            self.troubles.report(Trouble::new(TroubleKind::CleanUpFailed, what).because(error));
         }
         for answer in flushes {
             // Who has stopped waiting needs no answer.
@@ -293,18 +298,16 @@ impl Teller {
             match self.batches.go_on(ended, &self.callbacks).await {
                 Ok(()) => return true,
                 Err(error) if may_pass(&error) => {
-                    tracing::warn!(%error, batches = ended.len(), "batches cannot go on yet");
+                    self.held(format!("{} batches cannot go on yet", ended.len()), &error);
                     if !self.wait(&mut pause).await {
-                        tracing::error!(
-                            batches = ended.len(),
-                            "batches could not go on; a sweep will find them"
-                        );
+                        let what = "batches could not go on before the end; a sweep will find them";
+                        self.held(what, &error);
                         return false;
                     }
                 }
                 Err(error) => match ended {
                     [only] => {
-                        tracing::error!(%error, batch = %only.batch, "a batch cannot go on");
+                        self.held(format!("batch {} cannot go on", only.batch), &error);
                         return false;
                     }
                     many => {
@@ -326,9 +329,13 @@ impl Teller {
             let end = |was_callback| BatchEnd { batch: *batch, was_callback, discarded: false };
             let done = self.batches.go_on(&[end(false), end(true)], &self.callbacks).await;
             if let Err(error) = done {
-                tracing::warn!(%error, %batch, "a batch that is stuck cannot go on yet");
+                self.held(format!("batch {batch}, which is stuck, cannot go on yet"), &error);
             }
         }
+    }
+
+    fn held(&self, what: impl Into<String>, error: &StoreError) {
+        self.troubles.report(Trouble::new(TroubleKind::BatchesHeld, what).because(error));
     }
 
     /// Waits before the next try; false when there is to be none.
@@ -372,12 +379,13 @@ impl Sweeper {
         self
     }
 
-    async fn look(&mut self, batches: &dyn BatchStore) -> Vec<BatchId> {
+    async fn look(&mut self, batches: &dyn BatchStore, troubles: &Troubles) -> Vec<BatchId> {
         let mut overdue = Vec::new();
         let found = match batches.look_at_batches(self.after, LOOK).await {
             Ok(found) => found,
             Err(error) => {
-                tracing::warn!(%error, "batches that are stuck cannot be looked for");
+                let what = "batches that are stuck cannot be looked for";
+                troubles.report(Trouble::new(TroubleKind::BatchesHeld, what).because(error));
                 self.next = Instant::now() + self.every.unwrap_or_default();
                 return overdue;
             }

@@ -5,16 +5,19 @@
 //! another one.
 
 use std::fmt;
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, OnceLock, Weak};
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
+use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::attempt::Attempt;
 use super::pause::Pause;
-use super::{Capsule, Drained, Running};
+use super::running::Running;
+use super::settler::SettlerHandle;
+use super::{Capsule, Drained};
 use crate::adapter::Adapter;
 use crate::backend::Backend;
 use crate::config::{Cleanup, Config, Shutdown};
@@ -63,6 +66,8 @@ pub(crate) struct Inner {
     adapter: Adapter,
     /// Started by the first job.
     capsule: tokio::sync::Mutex<Option<Capsule>>,
+    /// The pools beside it, if there are any: a store serves one process, so it works in theirs while they run.
+    pools: Arc<OnceLock<Capsule>>,
 }
 
 /// A job that was done while its caller waited ended with an error that nothing handled: no rule of its
@@ -97,12 +102,21 @@ impl Inline {
     /// are left out.
     #[must_use]
     pub fn new(config: Config, handlers: impl Into<Handlers>, backend: impl Into<Backend>) -> Self {
-        let (pools, cron, cleanup) = (Vec::new(), Cron::default(), Cleanup::OFF);
-        let config = Config { pools, cron, cleanup, ..config };
-        let handlers = handlers.into();
-        let adapter = Adapter::of_worker(backend.into(), &handlers);
+        Self::beside(Arc::default(), config, handlers.into(), backend.into())
+    }
+
+    /// As [`new`](Self::new), in the process of these pools when there are some.
+    pub(crate) fn beside(
+        pools: Arc<OnceLock<Capsule>>,
+        config: Config,
+        handlers: Handlers,
+        backend: Backend,
+    ) -> Self {
+        let config =
+            Config { pools: Vec::new(), cron: Cron::default(), cleanup: Cleanup::OFF, ..config };
+        let adapter = Adapter::of_worker(backend, &handlers);
         let capsule = tokio::sync::Mutex::default();
-        Self { inner: Arc::new(Inner { config, handlers, adapter, capsule }) }
+        Self { inner: Arc::new(Inner { config, handlers, adapter, capsule, pools }) }
     }
 
     /// An adapter whose jobs are done before its call returns, if they are due; so are those that they
@@ -136,6 +150,7 @@ impl Inline {
         let wanted = Wanted { queues: queues.clone(), classes: self.inner.handlers.classes() };
         let mut done = 0;
         while limit.is_none_or(|limit| done < limit) {
+            let turn = run.turn().await?;
             let claims = patiently(|| store.claim(&wanted, 1)).await?;
             let look_again = claims.look_again;
             if claims.taken.is_empty() {
@@ -145,9 +160,9 @@ impl Inline {
                     None => break,
                 }
             }
-            for claim in claims.taken {
+            if let Some(claim) = claims.taken.into_iter().next() {
                 done += 1;
-                run.perform(claim).await?;
+                run.perform(claim, turn).await?;
             }
         }
         Ok(done)
@@ -182,16 +197,20 @@ impl Inline {
         let ids = [id];
         let wanted = Wanted { queues: QueueSelector::All, classes: self.inner.handlers.classes() };
         loop {
+            let turn = run.turn().await?;
             let claims = patiently(|| store.claim_jobs(&ids, &wanted)).await?;
             // Nothing is taken when a worker was quicker: then it is done there.
             let Some(claim) = claims.taken.into_iter().next() else { return Ok(()) };
-            if !run.perform(claim).await? {
+            if !run.perform(claim, turn).await? {
                 return Ok(());
             }
         }
     }
 
     async fn capsule(&self) -> Result<Capsule, StoreError> {
+        if let Some(pools) = self.inner.pools.get().filter(|pools| !pools.is_stopping()) {
+            return Ok(pools.clone());
+        }
         let mut slot = self.inner.capsule.lock().await;
         if let Some(capsule) = &*slot {
             if capsule.is_stopping() {
@@ -277,18 +296,34 @@ fn stopped() -> StoreError {
     StoreError::unavailable("this process has been shut down")
 }
 
+/// A place for one attempt. As long as there is one, the settler does not end.
+struct Turn {
+    settler: SettlerHandle,
+    permit: OwnedSemaphorePermit,
+}
+
 impl Running {
     fn store(&self) -> Result<Arc<dyn Store>, StoreError> {
         self.store.upgrade().ok_or_else(stopped)
     }
 
+    /// What an attempt needs for its end, before its job is claimed: one that could not be settled would be
+    /// taken for interrupted.
+    async fn turn(&self) -> Result<Turn, StoreError> {
+        if self.stop.is_cancelled() {
+            return Err(stopped());
+        }
+        let settler = self.backlog.handle().ok_or_else(stopped)?;
+        let permit = Arc::clone(settler.room()).acquire_owned().await.map_err(|_| stopped())?;
+        Ok(Turn { settler, permit })
+    }
+
     /// Performs a claimed job to its written end; true when it is due again at once.
-    async fn perform(&self, claim: Claim) -> Result<bool, InlineError> {
+    async fn perform(&self, claim: Claim, turn: Turn) -> Result<bool, InlineError> {
         let (token, class) = (claim.token, claim.job.class.clone());
         let store = self.store()?;
-        let settler = self.backlog.handle().ok_or_else(stopped)?;
-        let permit = Arc::clone(settler.room()).acquire_owned().await;
-        let permit = permit.map_err(|_| stopped())?;
+        let Turn { settler, permit } = turn;
+        settler.meter.claimed(1);
         let attempt = Attempt::new(claim, settler, permit);
         let lost = CancellationToken::new();
         let carried_out = {

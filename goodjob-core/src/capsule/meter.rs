@@ -10,7 +10,8 @@ use std::time::Duration;
 
 use metrics::{Counter, Histogram, counter, histogram};
 
-use crate::store::{Claim, Fate, Settlement};
+use crate::limits::LimitExceeded;
+use crate::store::{Claim, Fate, Outcome, Settlement};
 
 /// Queues with a series of their own; the others share one.
 const MOST_QUEUES: usize = 100;
@@ -31,6 +32,7 @@ struct ClassMeter {
     run_time: Histogram,
     succeeded: Counter,
     retried: Counter,
+    put_off: Counter,
     snoozed: Counter,
     put_back: Counter,
     discarded: Counter,
@@ -44,6 +46,7 @@ impl ClassMeter {
             run_time: histogram!("goodjob_job_duration_seconds", "class" => class()),
             succeeded: outcome("succeeded"),
             retried: outcome("retried"),
+            put_off: outcome("put_off"),
             snoozed: outcome("snoozed"),
             put_back: outcome("put_back"),
             discarded: outcome("discarded"),
@@ -79,11 +82,12 @@ impl Meter {
     }
 
     /// An attempt ended; whether that is written yet does not matter here.
-    pub(crate) fn ended(&self, claim: &Claim, settlement: &Settlement) {
+    pub(crate) fn ended(&self, claim: &Claim, outcome: &Outcome, settlement: &Settlement) {
         let Some(class) = self.classes.get(&claim.job.class) else { return };
         class.run_time.record(settlement.duration);
         match &settlement.job {
             Fate::Succeed => &class.succeeded,
+            Fate::Retry { .. } if is_put_off(outcome) => &class.put_off,
             Fate::Retry { error: Some(_), .. } => &class.retried,
             Fate::Retry { error: None, .. } => &class.snoozed,
             Fate::PutBack { .. } => &class.put_back,
@@ -101,6 +105,11 @@ impl Meter {
         let made = || histogram!("goodjob_queue_latency_seconds", "queue" => queue.to_owned());
         queues.entry(queue.to_owned()).or_insert_with(made).clone()
     }
+}
+
+/// Whether a limit kept the job from beginning.
+fn is_put_off(outcome: &Outcome) -> bool {
+    matches!(outcome, Outcome::Failed(error) if LimitExceeded::behind(error).is_some())
 }
 
 impl std::fmt::Debug for Meter {

@@ -2,8 +2,9 @@
 
 use tokio::sync::oneshot;
 
+use super::Capsule;
+use super::running::Running;
 use super::scheduler::Wake;
-use super::{Capsule, Running};
 use crate::store::Health;
 
 /// What a probe asks, answered from memory: it waits for nothing and asks no store.

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use chrono::SecondsFormat;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -15,6 +16,7 @@ use crate::capsule::Pause;
 use crate::clock::{Clock, Timestamp};
 use crate::job::{EnqueueError, NewJob};
 use crate::store::{Inserted, StoreError};
+use crate::trouble::{Trouble, TroubleKind, Troubles};
 
 /// The wait after a first failure; later ones are longer.
 const FIRST_PAUSE: Duration = Duration::from_millis(250);
@@ -22,6 +24,7 @@ const FIRST_PAUSE: Duration = Duration::from_millis(250);
 /// The entries of a process at work.
 pub(crate) struct Manager {
     entries: Vec<Entry>,
+    troubles: Troubles,
 }
 
 impl Manager {
@@ -35,8 +38,9 @@ impl Manager {
                 return Err(StoreError::Unfit(format!("two cron entries have the key {key:?}")));
             }
         }
+        let troubles = adapter.troubles().clone();
         if cron.entries.is_empty() {
-            return Ok(Self { entries: Vec::new() });
+            return Ok(Self { entries: Vec::new(), troubles });
         }
         let store = adapter.backend().cron().ok_or_else(|| {
             StoreError::Unfit("this backend has no cron: see Backend::with_cron".to_owned())
@@ -49,7 +53,7 @@ impl Manager {
             store: Arc::clone(store),
             adapter: adapter.clone(),
         });
-        Ok(Self { entries: entries.collect() })
+        Ok(Self { entries: entries.collect(), troubles })
     }
 
     /// Works until `stop`. A tick whose job is being stored then is stored or not; another process, or the
@@ -62,7 +66,7 @@ impl Manager {
         }
         while let Some(ended) = entries.join_next().await {
             if let Err(error) = ended {
-                tracing::error!(%error, "a cron entry ended in a panic");
+                self.troubles.panicked("an entry of cron", error);
             }
         }
     }
@@ -99,6 +103,7 @@ impl Entry {
         }
         loop {
             let step = plan.step(self.clock.now());
+            plan.troubles().into_iter().for_each(|trouble| self.report(trouble));
             for at in step.due {
                 let _ = due.send(at);
             }
@@ -124,7 +129,7 @@ impl Entry {
     async fn keep(&self, mut ticks: UnboundedReceiver<Timestamp>) {
         while let Some(at) = ticks.recv().await {
             if ticks.len() >= MOST_MISSED {
-                tracing::error!(key = self.entry.key(), %at, "a tick is lost: too many others wait");
+                self.lost(at, "too many others wait for the store");
                 continue;
             }
             self.store_tick(at).await;
@@ -142,7 +147,7 @@ impl Entry {
                     self.wait_for_the_store(&mut pause, &error).await;
                 }
                 Err(error) => {
-                    tracing::error!(key = self.entry.key(), %at, %error, "a tick is lost");
+                    self.lost(at, error);
                     return;
                 }
             }
@@ -157,7 +162,7 @@ impl Entry {
                 return Ok(());
             }
             *job = self.entry.job(at).unwrap_or_else(|error| {
-                tracing::error!(key, %at, %error, "a tick is lost: its job cannot be made");
+                self.lost(at, error);
                 None
             });
         }
@@ -175,8 +180,21 @@ impl Entry {
         Ok(())
     }
 
+    /// That a tick will not be stored.
+    fn lost(&self, at: Timestamp, why: impl std::fmt::Display) {
+        let what = format!("the tick at {} is lost", at.to_rfc3339_opts(SecondsFormat::Secs, true));
+        self.report(Trouble::new(TroubleKind::TickLost, what).because(why));
+    }
+
+    fn report(&self, mut trouble: Trouble) {
+        trouble.message = format!("cron entry {:?}: {}", self.entry.key(), trouble.message);
+        self.adapter.troubles().report(trouble);
+    }
+
     async fn wait_for_the_store(&self, pause: &mut Pause, error: &StoreError) {
-        tracing::warn!(key = self.entry.key(), %error, "cron waits for the store");
+        self.report(
+            Trouble::new(TroubleKind::StoreUnavailable, "cron waits for the store").because(error),
+        );
         tokio::time::sleep(pause.lengthen(Pause::LONGEST)).await;
     }
 }

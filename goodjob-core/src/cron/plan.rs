@@ -9,6 +9,7 @@ use chrono::TimeDelta;
 use super::schedule::Schedule;
 use super::zone::Zone;
 use crate::clock::Timestamp;
+use crate::trouble::{Trouble, TroubleKind};
 
 /// Ticks that are made up for at once, or wait for a store that is away: the newest of an entry.
 pub(super) const MOST_MISSED: usize = 1_000;
@@ -30,6 +31,8 @@ pub(super) struct Plan {
     last: Option<Timestamp>,
     next: Option<Timestamp>,
     seen: Timestamp,
+    /// What went wrong and nobody was told of.
+    troubles: Vec<Trouble>,
 }
 
 /// What there is to do.
@@ -52,7 +55,7 @@ impl Plan {
     ) -> Self {
         let next = schedule.next(now, last, zone);
         let grace = TimeDelta::from_std(grace).unwrap_or(TimeDelta::MAX);
-        Self { schedule, zone, grace, last, next, seen: now }
+        Self { schedule, zone, grace, last, next, seen: now, troubles: Vec::new() }
     }
 
     /// What was missed before `now`, when the process starts: as far back as the grace goes.
@@ -70,7 +73,9 @@ impl Plan {
     /// Looks at the clock.
     pub(super) fn step(&mut self, now: Timestamp) -> Step {
         if self.seen - now > DRIFT {
-            tracing::warn!(by = %(self.seen - now), "the clock went back; ticks are planned anew");
+            let by = (self.seen - now).num_seconds();
+            let what = format!("the clock went back by {by} s; ticks of cron are planned anew");
+            self.troubles.push(Trouble::new(TroubleKind::ClockOff, what));
             self.next = None;
         }
         self.seen = now;
@@ -85,6 +90,11 @@ impl Plan {
             false => Duration::ZERO,
         };
         Step { due, sleep: until.clamp(least, LONGEST_SLEEP) }
+    }
+
+    /// What went wrong since the last call.
+    pub(super) fn troubles(&mut self) -> Vec<Trouble> {
+        std::mem::take(&mut self.troubles)
     }
 
     /// The tick that was planned, however late it is, and those after it within the grace. A clock that
@@ -102,7 +112,7 @@ impl Plan {
     }
 
     /// The newest ticks after `start`, until `end` and with it.
-    fn between(&self, start: Timestamp, end: Timestamp) -> Vec<Timestamp> {
+    fn between(&mut self, start: Timestamp, end: Timestamp) -> Vec<Timestamp> {
         let next = |at: &Timestamp| self.schedule.next(*at, None, self.zone);
         let ticks = std::iter::successors(next(&start), next).take_while(|at| *at <= end);
         let mut newest = VecDeque::new();
@@ -115,7 +125,9 @@ impl Plan {
             }
         }
         if dropped > 0 {
-            tracing::warn!(dropped, "more ticks were missed than are made up for");
+            let what =
+                format!("{dropped} ticks of cron were missed beyond those that are made up for");
+            self.troubles.push(Trouble::new(TroubleKind::TickLost, what));
         }
         newest.into()
     }
@@ -137,6 +149,10 @@ mod tests {
 
     fn none() -> Vec<Timestamp> {
         Vec::new()
+    }
+
+    fn kinds(plan: &mut Plan) -> Vec<TroubleKind> {
+        plan.troubles().iter().map(|trouble| trouble.kind).collect()
     }
 
     #[test]
@@ -169,6 +185,7 @@ mod tests {
         let mut many = plan("* * * * * *", Duration::from_secs(24 * 60 * 60), "00:00:30");
         let due = many.step(at("23:00:00")).due;
         assert_eq!(due.len(), MOST_MISSED + 1);
+        assert_eq!(kinds(&mut many), [TroubleKind::TickLost]);
         assert_eq!(due.last(), Some(&at("23:00:00")));
     }
 
@@ -176,7 +193,9 @@ mod tests {
     fn a_clock_that_jumps_back_does_not_stall() {
         let mut plan = plan("0 * * * *", Duration::ZERO, "20:30:00");
         assert_eq!(plan.step(at("21:00:00")).due, [at("21:00:00")]);
+        assert_eq!(kinds(&mut plan), []);
         assert_eq!(plan.step(at("08:30:00")).due, none());
+        assert_eq!(kinds(&mut plan), [TroubleKind::ClockOff]);
         assert_eq!(plan.step(at("09:00:00")).due, [at("09:00:00")]);
     }
 

@@ -138,7 +138,7 @@ impl Policy {
     /// `chance` is uniform in [0, 1) and spreads the waits.
     #[must_use]
     pub fn decide(&self, error: &JobError, times: impl Fn(&str) -> u32, chance: f64) -> Decision {
-        if let Some(exceeded) = error.chain().find_map(|e| e.downcast_ref::<LimitExceeded>()) {
+        if let Some(exceeded) = LimitExceeded::behind(error) {
             return exceeded.decide(times, chance);
         }
         match error.verdict() {

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use goodjob_core::{
     Backoff, Capsule, Config, Context, Due, EnqueueError, ErrorEvent, ExecutionMode, Inline,
-    InlineError, Inspect, Job, JobResult, JobState, NewJob, Perform, Policy, Pools, QueueSelector,
-    Registry, Retry, Role, Setup, Shutdown, Timestamp,
+    InlineError, Inspect, Job, JobResult, JobState, Limits, NewJob, Perform, Policy, Pools,
+    QueueSelector, Registry, Retry, Role, Rule, Setup, Shutdown, Timestamp,
 };
 use goodjob_postgres::{EnqueueIn, LockStrategy, PgStore};
 use goodjob_testkit::{Database, eventually};
@@ -54,6 +54,30 @@ impl Perform<Arc<AtomicUsize>> for Say {
             "discard" => Err(goodjob_core::JobError::discard("not for us")),
             text => Err(text.to_owned().into()),
         }
+    }
+}
+
+/// So many may start in an hour, one at a time, and so many may be stored.
+#[derive(Debug, Serialize, Deserialize)]
+struct Rare {
+    start: u32,
+    store: u32,
+}
+
+impl Job for Rare {
+    const CLASS: &'static str = "RareJob";
+
+    fn limits(&self) -> Limits {
+        let hour = Duration::from_secs(60 * 60);
+        let rule = Rule::by_key("rare").perform(1).perform_throttle(self.start, hour);
+        rule.enqueue_throttle(self.store, hour).into()
+    }
+}
+
+impl Perform<Arc<AtomicUsize>> for Rare {
+    async fn perform(self, cx: Context<Arc<AtomicUsize>>) -> JobResult {
+        cx.state().fetch_add(1, Ordering::SeqCst);
+        Ok(())
     }
 }
 
@@ -174,6 +198,59 @@ async fn by_hand_so_many_jobs_of_these_queues_are_performed() {
     adapter.enqueue(Say("ok".into())).await.unwrap();
     assert_eq!(inline.perform_inline(&QueueSelector::All, None).await.unwrap(), 1);
     inline.shutdown(Shutdown::Forever).await;
+    store.close().await;
+}
+
+/// A store serves one process.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn by_hand_jobs_are_performed_beside_pools_in_their_process() {
+    let database = crate::database().await;
+    let store = database.store().await;
+    let runs = Arc::default();
+    let pools: Pools = "loud:1".parse().unwrap();
+    let config =
+        Config { pools: pools.with_default(std::num::NonZeroUsize::MIN), ..Config::default() };
+    let setup = Setup::new(ExecutionMode::Async, config, jobs(&runs), &store);
+    let adapter = setup.adapter();
+    let quiet = || adapter.enqueue(Say("ok".into())).queue("quiet");
+    quiet().await.unwrap();
+    assert_eq!(setup.inline().perform_inline(&QueueSelector::All, None).await.unwrap(), 1);
+    let capsule = setup.start(Role::Server).await.unwrap().unwrap();
+    let id = quiet().await.unwrap();
+    setup.adapter().enqueue(Say("ok".into())).queue("loud").await.unwrap();
+    capsule.drained().await;
+    assert_eq!(runs.load(Ordering::SeqCst), 2);
+    assert_eq!(setup.inline().perform_inline(&QueueSelector::All, None).await.unwrap(), 1);
+    assert_eq!(store.executions(id).await.unwrap()[0].process, Some(capsule.process()));
+    setup.shutdown(Shutdown::Forever).await;
+    quiet().await.unwrap();
+    assert_eq!(setup.inline().perform_inline(&QueueSelector::All, None).await.unwrap(), 1);
+    setup.shutdown(Shutdown::Forever).await;
+    nothing_is_left(&store).await;
+    store.close().await;
+}
+
+/// No attempt is begun that a limit forbids, and nobody is told of an error by it.
+#[tokio::test]
+async fn inline_jobs_keep_to_their_limits_and_one_that_has_to_wait_is_left_to_others() {
+    let database = crate::database().await;
+    let store = database.store().await;
+    let runs: Arc<AtomicUsize> = Arc::default();
+    let jobs = Registry::new(Arc::clone(&runs)).register::<Rare>();
+    let setup = Setup::new(ExecutionMode::Inline, Config::default(), jobs, &store);
+    let adapter = setup.adapter();
+    for _ in 0..2 {
+        adapter.enqueue(Rare { start: 2, store: 9 }).await.unwrap();
+    }
+    assert_eq!(runs.load(Ordering::SeqCst), 2, "one after the other, the room is given on");
+    let third = adapter.enqueue(Rare { start: 2, store: 9 }).await.unwrap();
+    assert_eq!(runs.load(Ordering::SeqCst), 2);
+    let job = store.job(third).await.unwrap().unwrap();
+    assert!(job.scheduled_at > Some(chrono::Utc::now() + Duration::from_secs(60)), "{job:?}");
+    let error = adapter.enqueue(Rare { start: 2, store: 3 }).await.unwrap_err();
+    assert!(matches!(error, EnqueueError::LimitExceeded(_)), "{error}");
+    setup.shutdown(Shutdown::Forever).await;
+    nothing_is_left(&store).await;
     store.close().await;
 }
 

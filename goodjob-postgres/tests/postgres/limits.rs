@@ -190,6 +190,36 @@ async fn a_strict_limit_holds_from_the_enqueue_to_the_end_of_the_callers_transac
     store.close().await;
 }
 
+/// Each would keep a connection of the store, of which there are few.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn enqueues_that_wait_for_a_callers_transaction_stop_no_others() {
+    let database = crate::database().await;
+    let store = database.store().await;
+    let pool = database.pool().await;
+    let mut tx = pool.begin().await.unwrap();
+    store.enqueue_in(&mut *tx, &[new("a", "strict")]).await.unwrap();
+    let waiting: Vec<_> = (0..2 * store.options().pool_size)
+        .map(|_| {
+            let adapter = store.adapter();
+            tokio::spawn(async move { adapter.enqueue(visit("a", "strict")).await.is_ok() })
+        })
+        .collect();
+    for _ in 0..20 {
+        store.adapter().enqueue(visit("b", "strict")).await.ok();
+        store.adapter().enqueue(visit("c", "")).await.unwrap();
+    }
+    assert!(waiting.iter().all(|enqueue| !enqueue.is_finished()), "they wait for the transaction");
+    tx.commit().await.unwrap();
+    let mut accepted = 1;
+    for enqueue in waiting {
+        accepted += i64::from(enqueue.await.unwrap());
+    }
+    assert_eq!(accepted, 5);
+    assert_eq!(stored(&store).await, 5 + 5 + 20);
+    store.close().await;
+    pool.close().await;
+}
+
 #[tokio::test]
 async fn an_enqueue_that_a_limit_stops_is_an_answer_and_no_row() {
     let database = crate::database().await;
