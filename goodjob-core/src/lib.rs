@@ -20,7 +20,7 @@
 //! Beside it stand `queue.rs` (which queues a pool takes), `capsule/timetable.rs` (future jobs),
 //! `capsule/heart.rs` (the heartbeat), `capsule/janitor.rs` (old jobs are deleted), `cron.rs` (jobs at times),
 //! `batch.rs` with `capsule/continuer.rs` (batches), `bulk.rs` (many jobs at once), `limits.rs` (how many jobs
-//! may wait and run) and `store/memory.rs` (a store to test with and to read). `mode.rs` and `setup.rs` say
+//! may wait and run), `pauses.rs` (what waits for a person) and `store/memory.rs` (a store to test with and to read). `mode.rs` and `setup.rs` say
 //! whether this process does jobs at all, and `capsule/inline.rs` does them while their caller waits.
 //! This crate knows no SQL and no HTTP; a backend implements [`Store`] and [`Notifier`].
 
@@ -39,6 +39,7 @@ mod limits;
 mod mode;
 mod notes;
 mod notifier;
+mod pauses;
 mod queue;
 mod setup;
 mod store;
@@ -76,6 +77,7 @@ pub use limits::{Admission, LimitExceeded, LimitStore, Question, Tally, waits_fo
 pub use mode::{ExecutionMode, ExecutionModeError, Role};
 pub use notes::{JobNotes, Note, Notes, Progress};
 pub use notifier::{CHANNEL, Notice, NoticeError, Notifier, Signal};
+pub use pauses::{Pause, PauseStore, Paused};
 pub use queue::{Pool, Pools, QueueSelector, QueueStringError};
 pub use setup::Setup;
 pub use store::{

@@ -4,6 +4,7 @@
 //! a pool is a comma list with an optional `:` and number of threads, and the list may begin with
 //! `-` (all queues but these) or `+` (these, in this order). A list with `*` in it means every queue.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::num::NonZeroUsize;
 use std::str::FromStr;
@@ -131,7 +132,8 @@ pub struct QueueStringError {
 impl FromStr for Pools {
     type Err = QueueStringError;
 
-    /// Parses a queue string. An empty one means every queue; one `;` may trail.
+    /// Parses a queue string. An empty one means every queue; one `;` may trail. Pools may share queues, as in
+    /// `*:2;mice:1`, but two that take the same ones are a mistake: a job is taken by either.
     ///
     /// # Errors
     /// [`QueueStringError`] names the position, what was found and what was expected.
@@ -145,7 +147,14 @@ impl FromStr for Pools {
             rest.end = text.trim_end().len() - 1;
         }
         for segment in rest.split(';') {
-            pools.push(parse_pool(segment)?);
+            let pool = parse_pool(segment)?;
+            if pools.iter().any(|(queues, _)| is_same(queues, &pool.0)) {
+                return Err(segment.trimmed().fault(
+                    &format!("the pool {} a second time", pool.0),
+                    "other queues, or one pool with more threads",
+                ));
+            }
+            pools.push(pool);
         }
         Ok(Self(pools))
     }
@@ -186,6 +195,18 @@ fn parse_list(list: Cursor<'_>) -> Result<QueueSelector, QueueStringError> {
         Some(_) => QueueSelector::InOrder(selected),
         None => QueueSelector::Only(selected),
     })
+}
+
+/// Whether both take the same jobs in the same order.
+fn is_same(one: &QueueSelector, other: &QueueSelector) -> bool {
+    let sorted = |names: &[String]| names.iter().cloned().collect::<BTreeSet<_>>();
+    match (one, other) {
+        (QueueSelector::Only(one), QueueSelector::Only(other))
+        | (QueueSelector::Except(one), QueueSelector::Except(other)) => {
+            sorted(one) == sorted(other)
+        }
+        (one, other) => one == other,
+    }
 }
 
 fn parse_threads(number: Cursor<'_>) -> Result<NonZeroUsize, QueueStringError> {
@@ -309,6 +330,12 @@ mod tests {
             fault("mice:2:3"),
             (7, "a second \":\" / \";\" or the end of the string".into())
         );
+        let other = "other queues, or one pool with more threads";
+        assert_eq!(fault("mice:2; mice:1"), (9, format!("the pool mice a second time / {other}")));
+        assert_eq!(fault("*;mice:2;-*"), (10, format!("the pool * a second time / {other}")));
+        assert_eq!(fault("a,b;b,a").0, 5);
+        // Another order is another pool, and a star may stand beside what it covers.
+        assert_eq!(pools("+a,b:1;+b,a:1;*:1"), ["+a,b:1", "+b,a:1", "*:1"]);
         let error = "häse:0".parse::<Pools>().unwrap_err();
         assert_eq!(
             error.to_string(),
@@ -336,7 +363,11 @@ mod tests {
                 1..5,
             )
         ) {
-            let pools = Pools(lists.into_iter().map(|(kind, names, threads)| {
+            let mut seen = BTreeSet::new();
+            let lists = lists.into_iter().filter(|(kind, names, _)| {
+                seen.insert((*kind, if *kind == 0 { BTreeSet::new() } else { names.clone() }))
+            });
+            let pools = Pools(lists.map(|(kind, names, threads)| {
                 let names = names.into_iter().collect();
                 let queues = match kind {
                     0 => QueueSelector::All,

@@ -68,7 +68,6 @@ pub use enqueue::{EnqueueAllIn, EnqueueIn, Target, enqueue_in};
 pub use error::ConnectError;
 pub use key::advisory_key;
 pub use options::{DequeueOrder, DequeueOrderError, LockStrategy, LockStrategyError, PgOptions};
-pub use pauses::{Pause, Paused};
 pub use store::{PgStore, connect};
 pub use tables::{HashFunction, HashFunctionError, TableNames, TableNamesError};
 

@@ -3,10 +3,8 @@
 //! Every claim judges each row by the pauses itself. But a claim for queues that are paused altogether would
 //! walk their whole backlog to find nothing, and so while anything is paused the names are read before.
 
-use std::fmt;
-
-use goodjob_core::{QueueSelector, StoreError, Wanted};
-use serde::Serialize;
+use async_trait::async_trait;
+use goodjob_core::{Pause, PauseStore, Paused, QueueSelector, StoreError, Wanted};
 use sqlx::{FromRow, PgConnection};
 
 use crate::dialect::Dialect;
@@ -52,94 +50,41 @@ impl Pauses {
     }
 }
 
-/// Something whose jobs may be paused: they stay queued, and no worker starts them. Those that run go on.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Pause {
-    /// A queue.
-    Queue(String),
-    /// A class of jobs, whatever their queue.
-    Class(String),
-    /// Jobs with a label among theirs.
-    Label(String),
-}
-
-impl Pause {
-    /// The list of the setting, and the name in it.
-    fn entry(&self) -> (&'static str, &str) {
-        match self {
-            Self::Queue(name) => ("queues", name),
-            Self::Class(name) => ("job_classes", name),
-            Self::Label(name) => ("labels", name),
-        }
+/// The list of the setting, and the name in it.
+fn entry(pause: &Pause) -> (&'static str, &str) {
+    match pause {
+        Pause::Queue(name) => ("queues", name),
+        Pause::Class(name) => ("job_classes", name),
+        Pause::Label(name) => ("labels", name),
     }
 }
 
-impl fmt::Display for Pause {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Queue(name) => write!(f, "queue {name:?}"),
-            Self::Class(name) => write!(f, "class {name:?}"),
-            Self::Label(name) => write!(f, "label {name:?}"),
-        }
-    }
-}
-
-/// Everything that is paused, each list sorted.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, FromRow)]
-pub struct Paused {
-    /// Queues.
-    pub queues: Vec<String>,
-    /// Classes.
-    #[serde(rename = "job_classes")]
-    pub classes: Vec<String>,
-    /// Labels.
-    pub labels: Vec<String>,
-}
-
-impl Paused {
-    /// Each of them.
-    pub fn iter(&self) -> impl Iterator<Item = Pause> {
-        let queues = self.queues.iter().cloned().map(Pause::Queue);
-        let classes = self.classes.iter().cloned().map(Pause::Class);
-        queues.chain(classes).chain(self.labels.iter().cloned().map(Pause::Label))
-    }
-}
-
-impl PgStore {
-    /// Pauses jobs, also for the gem's workers that have `enable_pauses` set (wire contract 11). To pause what
-    /// is paused changes nothing.
-    ///
-    /// # Errors
-    /// [`StoreError`] by what the caller can do.
-    pub async fn pause(&self, pause: &Pause) -> Result<(), StoreError> {
-        let (list, name) = pause.entry();
+/// The gem's setting, which its workers heed that have `enable_pauses` set (wire contract 11). Each change is one
+/// statement.
+#[async_trait]
+impl PauseStore for PgStore {
+    async fn pause(&self, pause: &Pause) -> Result<(), StoreError> {
+        let (list, name) = entry(pause);
         let query = sqlx::query(self.sql(sql::PAUSE)).bind(list).bind(name);
         query.execute(self.pool()).await.map(drop).map_err(store_error)
     }
 
-    /// Takes a pause back, and wakes workers. False when there was none.
-    ///
-    /// # Errors
-    /// [`StoreError`] by what the caller can do.
-    pub async fn unpause(&self, pause: &Pause) -> Result<bool, StoreError> {
-        let (list, name) = pause.entry();
+    async fn unpause(&self, pause: &Pause) -> Result<bool, StoreError> {
+        let (list, name) = entry(pause);
         let queue = matches!(pause, Pause::Queue(_)).then_some(name);
         let query = sqlx::query(self.sql(sql::UNPAUSE)).bind(list).bind(name).bind(queue);
         let changed = query.fetch_optional(self.pool()).await.map_err(store_error)?;
         Ok(changed.is_some())
     }
 
-    /// What is paused.
-    ///
-    /// # Errors
-    /// [`StoreError`] by what the caller can do.
-    pub async fn paused(&self) -> Result<Paused, StoreError> {
+    async fn paused(&self) -> Result<Paused, StoreError> {
+        type Names = Vec<String>;
         let query = sqlx::query_as(self.sql(sql::PAUSED_NAMES));
-        let mut paused: Paused = query.fetch_one(self.pool()).await.map_err(store_error)?;
-        for names in [&mut paused.queues, &mut paused.classes, &mut paused.labels] {
-            names.sort_unstable();
-        }
-        Ok(paused)
+        let (queues, classes, labels): (Names, Names, Names) =
+            query.fetch_one(self.pool()).await.map_err(store_error)?;
+        let queues = queues.into_iter().map(Pause::Queue);
+        let classes = classes.into_iter().map(Pause::Class);
+        Ok(queues.chain(classes).chain(labels.into_iter().map(Pause::Label)).collect())
     }
 }
 

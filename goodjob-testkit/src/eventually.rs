@@ -3,6 +3,7 @@
 use std::fmt::Display;
 use std::time::Duration;
 
+use goodjob_core::{Claims, Store, Wanted};
 use tokio::time::{Instant, sleep, timeout_at};
 
 /// Pauses between looks: short at first, so that a fast thing is seen fast.
@@ -87,6 +88,21 @@ pub async fn eventually<S: Sight>(
         sleep(pause.min(end.saturating_duration_since(Instant::now()))).await;
         pause = (pause * 2).min(LONGEST_PAUSE);
     }
+}
+
+/// What a store claims as soon as it can: that it is [transiently](goodjob_core::StoreError::is_transient) unable is waited out,
+/// since the sessions of a process that has only just begun to beat may still be opening.
+///
+/// # Panics
+/// When the store is still unable after ten seconds, or for good.
+pub async fn claims<S: Store + ?Sized>(store: &S, wanted: &Wanted, max: usize) -> Claims {
+    let claims = eventually("a claim", Duration::from_secs(10), async || {
+        match store.claim(wanted, max).await {
+            Err(error) if error.is_transient() => Err(error.to_string()),
+            answer => Ok(answer),
+        }
+    });
+    claims.await.expect("a store that claims")
 }
 
 #[cfg(test)]

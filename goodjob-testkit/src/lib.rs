@@ -37,7 +37,7 @@ mod test_store;
 pub use database::Database;
 pub use dice::Dice;
 pub use drain::{Drain, Ended, Ends};
-pub use eventually::{Sight, eventually};
+pub use eventually::{Sight, claims, eventually};
 pub use expected::{AnyJob, Expected};
 pub use gem::GemWorker;
 pub use harness::Harness;

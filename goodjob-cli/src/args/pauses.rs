@@ -1,7 +1,7 @@
 //! What `goodjob pause` and `goodjob unpause` take.
 
 use clap::Args;
-use goodjob_postgres::Pause;
+use goodjob_core::Pause;
 
 pub(crate) const PAUSE_HELP: &str = "\
 Jobs of what is paused stay queued until it is unpaused; those that run go on. Workers of Ruby's GoodJob heed \

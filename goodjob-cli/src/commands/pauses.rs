@@ -1,6 +1,7 @@
 //! `goodjob pause`, `unpause` and `pauses`: what no worker takes for now.
 
-use goodjob_postgres::{Pause, Paused, PgStore};
+use goodjob_core::{Pause, PauseStore, Paused};
+use goodjob_postgres::PgStore;
 
 use super::Workplace;
 use crate::args::PauseArgs;

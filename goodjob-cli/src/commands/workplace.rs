@@ -125,7 +125,7 @@ pub(crate) fn all_entries(
 ) -> Result<Vec<CronEntry>, Problems> {
     let known: Vec<String> = entries.iter().map(|entry| entry.key().to_owned()).collect();
     let twice = settings.cron.iter().filter(|entry| known.iter().any(|key| key == entry.key()));
-    let problems: Vec<Problem> = twice
+    let mut problems: Vec<Problem> = twice
         .map(|entry| Problem {
             place: settings.cron_place.clone(),
             message: format!(
@@ -135,7 +135,27 @@ pub(crate) fn all_entries(
         })
         .collect();
     entries.extend(settings.cron.iter().cloned());
+    for entry in &mut entries {
+        match limited(entry, settings) {
+            Ok(Some(limited)) => *entry = limited,
+            Ok(None) => {}
+            Err(message) => {
+                let message = format!("{}: {message}", entry.key());
+                problems.push(Problem { place: settings.cron_place.clone(), message });
+            }
+        }
+    }
     if problems.is_empty() { Ok(entries) } else { Err(Problems(problems)) }
+}
+
+/// The entry with the limits that the settings file has for its class, if it has some.
+fn limited(entry: &CronEntry, settings: &Settings) -> Result<Option<CronEntry>, String> {
+    let known = entry.class().and_then(|class| Some((class, settings.jobs.get(class)?)));
+    let (Some((class, job)), Some(arguments)) = (known, entry.arguments()) else { return Ok(None) };
+    // What is wrong with the class itself is told of with the jobs.
+    let Ok(templates) = job.limits(class) else { return Ok(None) };
+    let limits = templates.of(arguments).map_err(|error| error.to_string())?;
+    entry.clone().limited(limits).map(Some).map_err(|error| error.to_string())
 }
 
 #[cfg(test)]
@@ -163,6 +183,28 @@ mod tests {
             "jobs.toml, jobs.\"HelloJob\": this program has a job of that class itself; \
              remove one of the two"
         );
+    }
+
+    #[test]
+    fn an_entry_has_the_limits_that_the_file_has_for_its_class() {
+        let text = |key: &str| {
+            format!(
+                "[jobs.\"AJob\"]\ncommand = [\"true\"]\nlimits = [{{ key = \"{key}\", total = 1 }}]\n\
+                 [cron.a]\ncron = \"@daily\"\nclass = \"AJob\"\nkwargs = {{ shop = \"x\" }}"
+            )
+        };
+        let load = |text| {
+            let file = SettingsFile { path: "jobs.toml".to_owned(), text };
+            let none = (BTreeMap::new(), Environment::default());
+            Settings::load(&none.0, &none.1, Some(&file)).unwrap().settings
+        };
+        let entries = all_entries(Vec::new(), &load(text("shop-{shop}"))).unwrap();
+        let job = entries[0].job(goodjob_core::Timestamp::UNIX_EPOCH).unwrap().unwrap();
+        assert_eq!(job.limits.key(), Some("shop-x"));
+        assert_eq!(job.ties.concurrency_key.as_deref(), Some("shop-x"));
+        let problems = all_entries(Vec::new(), &load(text("{town}"))).unwrap_err().to_string();
+        assert!(problems.starts_with("jobs.toml, cron: a: "), "{problems}");
+        assert!(problems.contains("town"), "{problems}");
     }
 
     #[test]

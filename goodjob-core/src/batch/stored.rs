@@ -9,11 +9,12 @@ use serde::de::DeserializeOwned;
 use super::callbacks::Callbacks;
 use super::new::{Batch, EnqueuedBatch, NewBatch, check};
 use super::record::BatchRecord;
-use super::store::{BatchStore, RetriedBatch};
+use super::store::{BatchEnd, BatchStore, RetriedBatch};
 use crate::adapter::{Adapter, Enqueue};
 use crate::ids::BatchId;
 use crate::job::{ArgumentsError, EnqueueError, Job, NewJob, Sink};
 use crate::store::{Inserted, StoreError};
+use crate::trouble::{Trouble, TroubleKind};
 
 /// A batch that is stored, as it was when it was read. [`Adapter::batch`] finds one by its id, and
 /// [`Context::batch`](crate::Context::batch) that of a job.
@@ -203,8 +204,27 @@ pub(super) async fn store_new(
         false => adapter.store_in(&mut jobs, &mut sink).await?,
     };
     let enqueued = EnqueuedBatch::of(&sink.batches, stored);
+    end_stopped(adapter, &enqueued).await;
     adapter.perform_stored(&jobs).await?;
     Ok(enqueued)
+}
+
+/// Has batches go on that wait for nothing, since a limit stopped each of their jobs.
+async fn end_stopped(adapter: &Adapter, enqueued: &[EnqueuedBatch]) {
+    let is_stopped = |batch: &&EnqueuedBatch| {
+        !batch.jobs.is_empty()
+            && batch.jobs.iter().all(|job| matches!(job, Inserted::Stopped { .. }))
+    };
+    let end =
+        |batch: &EnqueuedBatch| BatchEnd { batch: batch.id, was_callback: false, discarded: false };
+    let ends: Vec<BatchEnd> = enqueued.iter().filter(is_stopped).map(end).collect();
+    let backend = adapter.backend();
+    if let Some(store) = backend.batches().filter(|_| !ends.is_empty())
+        && let Err(error) = store.go_on(&ends, backend.callbacks()).await
+    {
+        let what = "batches that are stored, and whose jobs a limit stopped, wait for a sweep";
+        adapter.troubles().report(Trouble::new(TroubleKind::BatchesHeld, what).because(error));
+    }
 }
 
 /// Where the jobs of new batches are stored, with the batches.

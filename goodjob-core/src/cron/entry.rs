@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::schedule::{Schedule, ScheduleError};
 use crate::clock::Timestamp;
 use crate::ids::JobId;
-use crate::job::{Arguments, BoxError, Due, EnqueueError, Job, NewJob, Options, Tick};
+use crate::job::{Arguments, BoxError, Due, EnqueueError, Job, Limits, NewJob, Options, Tick};
 
 type Change = dyn Fn(&mut NewJob) + Send + Sync;
 type Make = dyn Fn(&Tick) -> Result<Option<NewJob>, BoxError> + Send + Sync;
@@ -146,6 +146,15 @@ impl CronEntry {
         self.with(move |job| job.notify = notify)
     }
 
+    /// Limits its jobs, in the place of the limits of their class.
+    ///
+    /// # Errors
+    /// When the limits cannot be kept.
+    pub fn limited(self, limits: Limits) -> Result<Self, EnqueueError> {
+        limits.check()?;
+        Ok(self.with(move |job| job.set_limits(limits.clone())))
+    }
+
     /// What it is for, as people see it.
     #[must_use]
     pub fn description(mut self, description: impl Into<String>) -> Self {
@@ -185,6 +194,15 @@ impl CronEntry {
     pub fn class(&self) -> Option<&str> {
         match &self.job {
             Template::Same(job) => Some(&job.class),
+            Template::Made(_) => None,
+        }
+    }
+
+    /// The arguments of its jobs; `None` if each is made anew.
+    #[must_use]
+    pub fn arguments(&self) -> Option<&Arguments> {
+        match &self.job {
+            Template::Same(job) => Some(&job.arguments),
             Template::Made(_) => None,
         }
     }

@@ -170,12 +170,17 @@ impl NewJob {
     /// When the limits cannot be kept.
     pub fn limited(mut self, limits: Limits) -> Result<Self, EnqueueError> {
         limits.check()?;
+        self.set_limits(limits);
+        Ok(self)
+    }
+
+    /// As [`limited`](Self::limited), with limits that were checked.
+    pub(crate) fn set_limits(&mut self, limits: Limits) {
         if let Some(key) = limits.key() {
             self.ties.concurrency_key = Some(key.to_owned());
         }
         limits.labels().for_each(|label| add_label(&mut self.labels, label));
         self.limits = limits;
-        Ok(self)
     }
 
     /// Whether its texts can be stored. [`of_class`](Self::of_class) has asked already; options set

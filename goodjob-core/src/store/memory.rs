@@ -3,6 +3,7 @@
 mod batches;
 mod cron;
 mod limits;
+mod pauses;
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -25,6 +26,7 @@ use crate::ids::{BatchId, ExecutionId, JobId, ProcessId};
 use crate::job::{Exceeded, NewJob};
 use crate::notes::{JobNotes, Note, Notes, Progress};
 use crate::notifier::{Notice, Notifier, Signal};
+use crate::pauses::Paused;
 
 /// A process that has not beaten for this long is dead, as in the gem.
 const EXPIRED: Duration = Duration::from_secs(5 * 60);
@@ -53,6 +55,7 @@ struct Rows {
     notes: HashMap<JobId, JobNotes>,
     batches: BTreeMap<BatchId, BatchRecord>,
     limited: limits::Begun,
+    paused: Paused,
 }
 
 impl MemoryStore {
@@ -128,7 +131,7 @@ impl MemoryStore {
         &self,
         wanted: &Wanted,
         max: usize,
-        among: impl Fn(&JobRecord) -> bool,
+        among: impl Fn(&Rows, &JobRecord) -> bool,
     ) -> Result<Claims, StoreError> {
         if self.locks.borrow().health != Health::Confirmed {
             return Err(StoreError::unavailable("the locks are not confirmed"));
@@ -138,7 +141,8 @@ impl MemoryStore {
         })?;
         let now = self.shared.clock.now();
         let mut rows = self.rows();
-        let is_due = |job: &&JobRecord| job.scheduled_at.is_some_and(|at| at <= now) && among(job);
+        let is_due =
+            |job: &&JobRecord| job.scheduled_at.is_some_and(|at| at <= now) && among(&rows, job);
         let mut due: Vec<JobRecord> = rows.waiting(wanted).filter(is_due).cloned().collect();
         due.sort_by_key(|job| wanted.rank(job));
         due.truncate(max);
@@ -328,11 +332,11 @@ impl Store for MemoryStore {
     }
 
     async fn claim(&self, wanted: &Wanted, max: usize) -> Result<Claims, StoreError> {
-        self.take(wanted, max, |_| true)
+        self.take(wanted, max, |rows, job| !rows.paused.holds(job))
     }
 
     async fn claim_jobs(&self, jobs: &[JobId], wanted: &Wanted) -> Result<Claims, StoreError> {
-        self.take(wanted, jobs.len(), |job| jobs.contains(&job.id))
+        self.take(wanted, jobs.len(), |_, job| jobs.contains(&job.id))
     }
 
     async fn settle(&self, ended: &[(Token, Settlement)]) -> Result<Vec<Settled>, StoreError> {

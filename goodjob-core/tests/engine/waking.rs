@@ -1,6 +1,6 @@
 //! What makes a pool look for jobs, and that nothing else does.
 
-use goodjob_core::{Backoff, Health, JobState, Policy, Retry, Shutdown};
+use goodjob_core::{Backoff, Health, JobState, Pause, PauseStore, Policy, Retry, Shutdown};
 use tokio::time::Instant;
 
 use crate::rigged::{Kind, Way};
@@ -175,4 +175,27 @@ async fn a_pool_with_unconfirmed_locks_does_not_search() {
     stage.log.until(What::Began, 1, "J").await;
     assert_eq!(confirmed.elapsed(), millis(0), "what was to be looked for is found at once");
     capsule.shutdown(Shutdown::Forever).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_paused_stays_queued_until_an_unpause_wakes_the_pools() {
+    for pause in [Pause::Queue("J".into()), Pause::Class("J".into())] {
+        let stage = Stage::new("*:2").unpolled().lasting("J", millis(10)).lasting("K", millis(10));
+        stage.memory.pause(&pause).await.unwrap();
+        stage.memory.pause(&pause).await.unwrap();
+        assert_eq!(
+            stage.memory.paused().await.unwrap().iter().collect::<Vec<_>>(),
+            [pause.clone()]
+        );
+        let capsule = stage.start().await;
+        let id = stage.enqueue(job("J")).await;
+        stage.enqueue(job("K")).await;
+        capsule.drained().await;
+        assert_eq!(stage.state(id).await, JobState::Queued, "{pause}");
+        assert_eq!(stage.log.began("K"), 1);
+        assert!(stage.memory.unpause(&pause).await.unwrap());
+        assert!(!stage.memory.unpause(&pause).await.unwrap());
+        stage.log.until(What::Began, 1, "J").await;
+        capsule.shutdown(Shutdown::Forever).await;
+    }
 }

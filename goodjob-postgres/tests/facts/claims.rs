@@ -2,7 +2,7 @@
 
 use goodjob_core::{JobId, Options, Pools, ProcessRecord, QueueSelector, Store, Wanted};
 use goodjob_postgres::{DequeueOrder, PgStore};
-use goodjob_testkit::{Database, Schema};
+use goodjob_testkit::{Database, Schema, claims};
 use serde_json::{Value, json};
 use sqlx::{AssertSqlSafe, PgPool};
 use uuid::Uuid;
@@ -86,7 +86,7 @@ impl Claims {
     async fn taken(&self, queues: &QueueSelector) -> Vec<JobId> {
         let wanted = Wanted { queues: queues.clone(), classes: vec!["QuickJob".to_owned()] };
         let (mut taken, mut tokens) = (Vec::new(), Vec::new());
-        while let Some(claim) = self.store.claim(&wanted, 1).await.unwrap().taken.pop() {
+        while let Some(claim) = claims(&self.store, &wanted, 1).await.taken.pop() {
             taken.push(claim.job.id);
             tokens.push(claim.token);
         }

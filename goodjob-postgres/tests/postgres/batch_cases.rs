@@ -7,7 +7,7 @@ use chrono::TimeDelta;
 use goodjob_core::{
     Arguments, Batch, BatchCallback, BatchEvent, BatchId, BatchQuery, BatchRecord, BatchState,
     BatchStore, Bulk, Config, Context, Due, Inserted, Inspect, Job, JobError, JobId, JobResult,
-    NewJob, Options, Perform, Preserve, Registry, RetriedBatch, Timestamp,
+    Limits, NewJob, Options, Perform, Preserve, Registry, RetriedBatch, Rule, Timestamp,
 };
 use goodjob_postgres::{EnqueueAllIn, EnqueueBatchIn, PgStore, advisory_key};
 use goodjob_testkit::{Database, Harness, Schema, eventually};
@@ -202,6 +202,36 @@ async fn lives(database: Database) {
     assert!(handle.reload().await.unwrap());
     assert_eq!(handle.record().spec.description.as_deref(), Some("slow"));
     worker.stop().await;
+}
+
+/// One may be there at a time.
+#[derive(Clone, Serialize, Deserialize)]
+struct Single;
+
+impl Job for Single {
+    const CLASS: &'static str = "SingleJob";
+
+    fn limits(&self) -> Limits {
+        Rule::by_key("single").total(1).into()
+    }
+}
+
+/// Without its end the batch would wait for a sweep.
+#[tokio::test]
+async fn a_batch_whose_jobs_a_limit_stopped_is_over_at_once() {
+    let database = crate::database().await;
+    let store = database.store().await;
+    let adapter = store.adapter();
+    adapter.enqueue(Single).wait(secs(3600)).await.unwrap();
+    let stopped =
+        Batch::new().on_finish::<Over>().add([Single, Single]).enqueue(&adapter).await.unwrap();
+    assert!(stopped.jobs.iter().all(|job| matches!(job, Inserted::Stopped { .. })), "{stopped:?}");
+    let record = store.batch(stopped.id).await.unwrap().unwrap();
+    assert!(record.jobs_finished_at.is_some() && record.finished_at.is_none(), "{record:?}");
+    let partly = Batch::new().add([Single]).add([part("ok")]).enqueue(&adapter).await.unwrap();
+    let record = store.batch(partly.id).await.unwrap().unwrap();
+    assert_eq!(record.jobs_finished_at, None);
+    store.close().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

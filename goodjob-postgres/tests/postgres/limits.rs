@@ -513,7 +513,7 @@ async fn a_claim_that_commits_late_does_not_begin_beside_one_that_has_begun() {
     let wanted = Wanted { queues: QueueSelector::All, classes: vec![Visit::CLASS.to_owned()] };
     let mut claims = Vec::new();
     for _ in 0..2 {
-        claims.extend(store.claim(&wanted, 1).await.unwrap().taken);
+        claims.extend(goodjob_testkit::claims(&store, &wanted, 1).await.taken);
     }
     let [early, late] = claims.as_slice() else { panic!("{claims:?}") };
     assert!(early.token.performed_at < late.token.performed_at);

@@ -1,9 +1,10 @@
 //! What is paused is left alone, whatever the setting holds.
 
 use goodjob_core::{
-    Arguments, Job, JobId, NewJob, Options, ProcessRecord, QueueSelector, Store, Wanted,
+    Arguments, Job, JobId, NewJob, Options, Pause, PauseStore, Paused, ProcessRecord,
+    QueueSelector, Store, Wanted,
 };
-use goodjob_postgres::{LockStrategy, Pause, Paused, PgStore};
+use goodjob_postgres::{LockStrategy, PgStore};
 use serde_json::{Value, json};
 
 use crate::engine::Echo;
@@ -29,7 +30,7 @@ async fn enqueue(store: &PgStore, class: &str, options: Options) -> JobId {
 async fn claimable(store: &PgStore, queues: &QueueSelector) -> Vec<JobId> {
     let classes = vec![Echo::CLASS.to_owned(), "OtherJob".to_owned()];
     let wanted = Wanted { queues: queues.clone(), classes };
-    let claims = store.claim(&wanted, 10).await.unwrap();
+    let claims = goodjob_testkit::claims(store, &wanted, 10).await;
     let tokens: Vec<_> = claims.taken.iter().map(|claim| claim.token).collect();
     store.release(&tokens).await.unwrap();
     let mut ids: Vec<_> = claims.taken.iter().map(|claim| claim.job.id).collect();

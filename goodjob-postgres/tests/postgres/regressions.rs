@@ -102,7 +102,7 @@ async fn jobs_that_retry_at_once_under_several_pools_leave_no_lock_behind() {
     });
     let worker = Harness::start_with(&database, handlers, |config, _| {
         config.unhandled = Unhandled::RetryAtOnce;
-        config.pools = pools("*:10;*:10;*:10");
+        config.pools = pools("*:10;-a:10;-b:10");
         config.poll_interval = Some(secs(1));
     })
     .await;
@@ -145,7 +145,7 @@ async fn connections_that_are_cut_again_and_again_leave_no_job_owned_and_no_lock
     let pool = database.pool().await;
     let proxy = Proxy::to(&database).await;
     let worker = Harness::start_with(&database, naps(millis(5)), |config, options| {
-        config.pools = pools("*:12;*:12");
+        config.pools = pools("*:12;-a:12");
         config.poll_interval = Some(millis(500));
         *options = proxy.options();
     })
@@ -201,7 +201,7 @@ async fn a_lock_session_that_ends_again_and_again_under_load_owns_nothing_afterw
     let database = crate::database().await;
     let stage = Stage::on(&database).await;
     let worker = Harness::start_with(&database, naps(millis(1)), |config, _| {
-        config.pools = pools("*:12;*:12");
+        config.pools = pools("*:12;-a:12");
         config.poll_interval = Some(millis(500));
     })
     .await;

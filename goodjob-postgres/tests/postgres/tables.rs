@@ -122,7 +122,7 @@ async fn a_process_that_shares_the_lock_names_of_a_prefix_is_excluded() {
             .await
             .unwrap();
         let wanted = Wanted { queues: QueueSelector::All, classes: vec![Echo::CLASS.to_owned()] };
-        let claims = store.claim(&wanted, 1).await.unwrap();
+        let claims = goodjob_testkit::claims(&store, &wanted, 1).await;
         assert_eq!(claims.taken.len(), taken, "while {name} is locked");
         sqlx::query("SELECT pg_advisory_unlock($1)")
             .bind(lock(name))

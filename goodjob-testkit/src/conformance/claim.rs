@@ -49,12 +49,11 @@ pub async fn certain_jobs_are_claimed_if_they_are_due_free_and_wanted<S: Subject
     let all = [free.clone(), unasked, late.clone(), foreign.clone()];
     member.insert_all(&all).await;
     let asked = [free.id, held.id, late.id, foreign.id];
-    let claims = member.store.claim_jobs(&asked, &any()).await.expect("claims");
-    let taken: Vec<JobId> = claims.taken.iter().map(|claim| claim.job.id).collect();
-    assert_eq!(taken, [free.id]);
-    assert_eq!(claims.taken[0].job.locked_by, Some(member.process.id));
-    let again = member.store.claim_jobs(&asked, &any()).await.expect("claims");
-    assert_eq!(again.taken.len(), 0, "{again:?}");
+    let taken = member.claim_jobs(&asked).await;
+    assert_eq!(taken.iter().map(|claim| claim.job.id).collect::<Vec<_>>(), [free.id]);
+    assert_eq!(taken[0].job.locked_by, Some(member.process.id));
+    let again = member.claim_jobs(&asked).await;
+    assert_eq!(again.len(), 0, "{again:?}");
 }
 
 /// The claim, its token and the row agree on owner, start and count.

@@ -125,6 +125,18 @@ impl<S: Subject> Member<S> {
         .await
     }
 
+    /// Those of these jobs that can be taken.
+    pub(super) async fn claim_jobs(&self, jobs: &[JobId]) -> Vec<Claim> {
+        let claims =
+            eventually("a claim of certain jobs", Trial::<S>::PATIENCE, async || {
+                match self.store.claim_jobs(jobs, &any()).await {
+                    Err(error) if error.is_transient() => Err(error.to_string()),
+                    answer => Ok(answer),
+                }
+            });
+        claims.await.expect("claims").taken
+    }
+
     /// The jobs that a search brings, in its order.
     pub(super) async fn claim_ids(&self, wanted: &Wanted, max: usize) -> Vec<JobId> {
         self.claim(wanted, max).await.iter().map(|claim| claim.job.id).collect()
