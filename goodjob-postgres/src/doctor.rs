@@ -177,6 +177,7 @@ async fn tables(options: &PgOptions) -> Vec<Finding> {
         hash_function(options),
         fleet(&store).await,
         pauses(&store).await,
+        callbacks(&store).await,
     ];
     store.close().await;
     findings
@@ -246,6 +247,23 @@ async fn pauses(store: &PgStore) -> Finding {
             format!("the setting \"pauses\" is {value}"),
             "expected an object of lists of texts: what is no list pauses nothing here, and stops \
              Ruby's workers that heed pauses",
+        ),
+        Err(error) => Finding::bad(Level::Fail, CHECK, error.to_string(), "see the server's log"),
+    }
+}
+
+/// Whether somebody can do the callbacks that batches wait for. As long as no worker lives nothing is amiss yet.
+async fn callbacks(store: &PgStore) -> Finding {
+    const CHECK: &str = "callbacks";
+    match store.unknown_callbacks().await {
+        Ok(unknown) if unknown.is_empty() => {
+            Finding::ok(CHECK, "the callbacks of open batches have a process that knows them")
+        }
+        Ok(unknown) => Finding::bad(
+            Level::Warn,
+            CHECK,
+            format!("batches call back what no live process knows: {}", unknown.join(", ")),
+            "start a worker that knows the class, or correct it in the batch; its jobs stay queued until then",
         ),
         Err(error) => Finding::bad(Level::Fail, CHECK, error.to_string(), "see the server's log"),
     }

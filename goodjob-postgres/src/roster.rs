@@ -2,17 +2,21 @@
 
 use std::num::NonZeroUsize;
 
-use goodjob_core::{HostIdentity, Pool, Pools, ProcessId};
+use goodjob_core::{HostIdentity, Pool, Pools, ProcessId, StoreError};
 use serde::Serialize;
 use serde_json::Value;
 use sqlx::{FromRow, PgConnection};
 use uuid::Uuid;
 
 use crate::dialect::Dialect;
+use crate::error::store_error;
 use crate::sql;
+use crate::store::PgStore;
 
 /// Processes that are read at most. Dead rows pile up only where nobody cleans up.
 const MOST: i64 = 1_000;
+/// Open batches whose callbacks are looked at.
+const MOST_BATCHES: i64 = 10_000;
 /// The gem gives up a process whose last heartbeat is older, in seconds (wire contract 7.3).
 pub(crate) const EXPIRED: f64 = 300.0;
 /// A goodjob process none of whose locks is held for so long is dead to its peers, in seconds.
@@ -200,6 +204,29 @@ pub(crate) async fn read(
         .fetch_all(session)
         .await?;
     Ok(rows.into_iter().map(Member::from).collect())
+}
+
+impl PgStore {
+    /// Classes that open batches call back and no live process knows; none while no process lives, or one that
+    /// does not say what it knows, as Ruby's. A look at the oldest 10,000 batches that are not finished.
+    ///
+    /// # Errors
+    /// [`StoreError`] by what the caller can do.
+    pub async fn unknown_callbacks(&self) -> Result<Vec<String>, StoreError> {
+        let query = sqlx::query_scalar(self.sql(sql::BATCHES_CALLBACKS)).bind(MOST_BATCHES);
+        let called: Vec<String> = query.fetch_all(self.pool()).await.map_err(store_error)?;
+        if called.is_empty() {
+            return Ok(called);
+        }
+        let mut session = self.pool().acquire().await.map_err(store_error)?;
+        let members = read(&mut session, &self.dialect(), None).await.map_err(store_error)?;
+        let live: Vec<&Member> = members.iter().filter(|member| member.is_at_work()).collect();
+        let may_know = |class: &String| live.iter().any(|one| one.knows(class) != Some(false));
+        Ok(match live.is_empty() {
+            true => Vec::new(),
+            false => called.into_iter().filter(|class| !may_know(class)).collect(),
+        })
+    }
 }
 
 #[cfg(test)]

@@ -68,6 +68,7 @@ statements! {
     BATCH = "batch";
     BATCHES = "batches";
     BATCHES_INSERT = "batches_insert";
+    BATCHES_CALLBACKS = "batches_callbacks";
     BATCHES_LOCK = "batches_lock";
     BATCHES_SIGHT = "batches_sight";
     BATCHES_WRITE = "batches_write";

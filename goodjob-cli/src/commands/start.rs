@@ -42,6 +42,7 @@ pub(super) async fn start(
         probe.watch(&capsule, &store);
     }
     announce(&capsule, &config, &settings, database, &handlers);
+    announce_callbacks(&store).await;
     systemd::ready();
     let _watchdog = systemd::watchdog(&capsule);
 
@@ -128,6 +129,18 @@ fn announce(
     }
     if settings.poll_interval.is_none() && !database.listen_notify {
         warn!("neither polls nor LISTEN: jobs enqueued from now on are found by timers only");
+    }
+}
+
+/// Callbacks that would wait for ever. Not being able to look is no reason not to work.
+async fn announce_callbacks(store: &PgStore) {
+    match store.unknown_callbacks().await {
+        Ok(unknown) if unknown.is_empty() => {}
+        Ok(unknown) => warn!(
+            "batches call back classes that neither this worker nor another knows: {}; they stay queued",
+            unknown.join(", ")
+        ),
+        Err(error) => warn!(%error, "cannot look for callbacks that nobody knows"),
     }
 }
 

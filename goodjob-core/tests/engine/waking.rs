@@ -183,10 +183,8 @@ async fn what_is_paused_stays_queued_until_an_unpause_wakes_the_pools() {
         let stage = Stage::new("*:2").unpolled().lasting("J", millis(10)).lasting("K", millis(10));
         stage.memory.pause(&pause).await.unwrap();
         stage.memory.pause(&pause).await.unwrap();
-        assert_eq!(
-            stage.memory.paused().await.unwrap().iter().collect::<Vec<_>>(),
-            [pause.clone()]
-        );
+        let paused: Vec<Pause> = stage.memory.paused().await.unwrap().iter().collect();
+        assert_eq!(paused, std::slice::from_ref(&pause));
         let capsule = stage.start().await;
         let id = stage.enqueue(job("J")).await;
         stage.enqueue(job("K")).await;

@@ -216,6 +216,25 @@ impl Job for Single {
     }
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn callbacks_that_no_live_process_knows_are_seen_before_they_wait() {
+    let database = crate::database().await;
+    let store = database.store().await;
+    let adapter = store.adapter();
+    let open = Batch::new().on_finish::<Over>().on(BatchEvent::Discard, "NobodysJob");
+    let mut later = NewJob::new(&part("ok")).unwrap();
+    later.due = Due::In(secs(3600));
+    open.add_new([later]).enqueue(&adapter).await.unwrap();
+    assert_eq!(store.unknown_callbacks().await.unwrap(), Vec::<String>::new(), "nobody works yet");
+    let worker = worker(&database, &Told::default(), |_| {}).await;
+    assert_eq!(store.unknown_callbacks().await.unwrap(), ["NobodysJob"]);
+    let findings = goodjob_postgres::doctor::examine(store.options()).await;
+    let finding = findings.iter().find(|finding| finding.check == "callbacks").unwrap();
+    assert!(finding.message.ends_with("NobodysJob") && finding.remedy.is_some(), "{finding:?}");
+    worker.stop().await;
+    store.close().await;
+}
+
 /// Without its end the batch would wait for a sweep.
 #[tokio::test]
 async fn a_batch_whose_jobs_a_limit_stopped_is_over_at_once() {
