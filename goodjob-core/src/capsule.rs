@@ -93,7 +93,9 @@ impl Capsule {
         adapter: Adapter,
     ) -> Result<Self, StoreError> {
         let handlers = Arc::new(handlers);
-        tell_of_troubles(&handlers, &adapter);
+        if let Some(hook) = handlers.on_error() {
+            adapter.troubles().tell(Arc::clone(hook));
+        }
         let run = Mutex::new(Arc::new(Running::start(&config, &handlers, &adapter).await?));
         let turn = tokio::sync::Mutex::default();
         Ok(Self { inner: Arc::new(Inner { config, handlers, adapter, run, turn }) })
@@ -111,10 +113,6 @@ impl Capsule {
         let _turn = self.inner.turn.lock().await;
         let drained = self.shutdown(mode).await;
         let Inner { config, handlers, adapter, .. } = &*self.inner;
-        if self.run().is_the_parents() {
-            // The thread that told the hook did not come along.
-            tell_of_troubles(handlers, adapter);
-        }
         let run = Arc::new(Running::start(config, handlers, adapter).await?);
         let before = std::mem::replace(&mut *self.slot(), run);
         if before.is_the_parents() {
@@ -254,13 +252,6 @@ impl Capsule {
 impl fmt::Debug for Capsule {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Capsule").field("process", &self.process()).finish_non_exhaustive()
-    }
-}
-
-/// Has the hook of the registry told of everything that goes wrong.
-fn tell_of_troubles(handlers: &Handlers, adapter: &Adapter) {
-    if let Some(hook) = handlers.on_error() {
-        adapter.troubles().tell(Arc::clone(hook));
     }
 }
 

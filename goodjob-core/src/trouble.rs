@@ -4,7 +4,7 @@ use std::fmt;
 use std::panic::{self, AssertUnwindSafe};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 
 use crate::ids::JobId;
@@ -137,19 +137,53 @@ pub struct Troubles(Arc<Shared>);
 
 #[derive(Default)]
 struct Shared {
-    to: Mutex<Option<SyncSender<Trouble>>>,
+    teller: Mutex<Option<Teller>>,
     missed: AtomicU64,
 }
 
-impl Troubles {
-    /// Tells `hook` from now on, and no other that was told before.
-    pub fn tell(&self, hook: OnError) {
+/// A thread that calls the hook.
+struct Teller {
+    hook: OnError,
+    to: SyncSender<Trouble>,
+    /// The process that the thread belongs to. It does not come along with a fork.
+    pid: u32,
+}
+
+impl Teller {
+    fn start(hook: OnError) -> Option<Self> {
         let (to, troubles) = sync_channel(MAX_WAITING);
-        let teller = thread::Builder::new().name("goodjob on_error".to_owned());
-        match teller.spawn(move || tell_all(&troubles, &hook)) {
-            Ok(_) => *self.0.to.lock().unwrap_or_else(PoisonError::into_inner) = Some(to),
-            Err(error) => tracing::error!(%error, "the hook for errors has no thread to run on"),
+        let (thread, told) =
+            (thread::Builder::new().name("goodjob on_error".to_owned()), Arc::clone(&hook));
+        match thread.spawn(move || tell_all(&troubles, &told)) {
+            Ok(_) => Some(Self { hook, to, pid: std::process::id() }),
+            Err(error) => {
+                tracing::error!(%error, "the hook for errors has no thread to run on");
+                None
+            }
         }
+    }
+}
+
+impl Troubles {
+    /// Tells `hook` from now on, and no other that was told before; also in processes that are forked off.
+    pub fn tell(&self, hook: OnError) {
+        *self.teller() = Teller::start(hook);
+    }
+
+    fn teller(&self) -> MutexGuard<'_, Option<Teller>> {
+        self.0.teller.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Where the thread of this process takes troubles.
+    fn to(&self) -> Option<SyncSender<Trouble>> {
+        let mut teller = self.teller();
+        let known = teller.as_ref()?;
+        if known.pid != std::process::id() {
+            let anew = Teller::start(Arc::clone(&known.hook));
+            // Its thread is the parent's, who alone may be told that it is gone.
+            std::mem::forget(std::mem::replace(&mut *teller, anew));
+        }
+        teller.as_ref().map(|teller| teller.to.clone())
     }
 
     /// One of the engine's own tasks ended in a panic.
@@ -166,8 +200,7 @@ impl Troubles {
             true => tracing::error!(error, job, ?kind, "{message}"),
             false => tracing::warn!(error, job, ?kind, "{message}"),
         }
-        let to = self.0.to.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        let Some(to) = to else { return };
+        let Some(to) = self.to() else { return };
         trouble.missed = self.0.missed.swap(0, Ordering::Relaxed);
         // Without its thread, which ends with the process alone, nobody is left to be told.
         if let Err(TrySendError::Full(untold)) = to.try_send(trouble) {
@@ -216,6 +249,18 @@ mod tests {
             troubles.report(trouble(message).because("x"));
             assert_eq!(heard.recv_timeout(PATIENCE).unwrap(), message);
         }
+    }
+
+    /// In a process that was forked off the thread is missing; only its pid is not that of the teller.
+    #[test]
+    fn after_a_fork_a_hook_is_told_by_a_thread_of_the_new_process() {
+        let (troubles, (told, heard)) = (Troubles::default(), channel());
+        troubles.tell(Arc::new(move |_| told.send(thread::current().id()).unwrap()));
+        troubles.report(trouble("parent's"));
+        let parents = heard.recv_timeout(PATIENCE).unwrap();
+        troubles.teller().as_mut().unwrap().pid += 1;
+        troubles.report(trouble("child's"));
+        assert_ne!(heard.recv_timeout(PATIENCE).unwrap(), parents);
     }
 
     #[test]

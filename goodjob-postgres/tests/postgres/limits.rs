@@ -1,13 +1,15 @@
 //! Limits: how many jobs of a key or label wait, run, and start in a while; with the gem's rows beside ours.
 
+use std::num::NonZeroUsize;
 use std::time::Duration;
 
 use goodjob_core::{
-    Admission, Bound, Context, EnqueueError, ErrorEvent, Inserted, Job, JobId, JobRecord,
-    JobResult, LimitStore, Limits, NewJob, Perform, ProcessRecord, QueueSelector, Registry, Rule,
-    Shutdown, Store, Timestamp, Wanted,
+    Admission, Bound, Context, CronEntry, EnqueueError, ErrorEvent, Inserted, Job, JobId,
+    JobRecord, JobResult, LimitStore, Limits, NewJob, Perform, Pools, ProcessRecord, QueueSelector,
+    Registry, Rule, Shutdown, Store, Timestamp, Wanted,
 };
-use goodjob_postgres::{EnqueueIn, PgStore, advisory_key};
+use goodjob_postgres::jobs::Why;
+use goodjob_postgres::{CompleteIn, EnqueueIn, PgStore, advisory_key};
 use goodjob_testkit::{Database, Harness, Runs, eventually};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -419,6 +421,90 @@ async fn the_end_of_a_job_makes_the_next_one_due_and_leaves_scheduled_ones_alone
     let job = shop.workers[0].job(tomorrow).await;
     assert_eq!((job.performed_at, job.finished_at, job.error), (None, None, None));
     assert_eq!(shop.runs.of(tomorrow).await, 0);
+    shop.end().await;
+}
+
+/// What our workers write about a job that has to wait is what an explanation reads.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_job_that_is_put_off_is_explained_by_the_job_that_holds_the_place() {
+    let shop = Shop::with_workers(1).await;
+    let worker = &shop.workers[0];
+    let long = Visit { millis: 600_000, ..visit("a", "one") };
+    let holder = worker.adapter().enqueue(long).await.unwrap();
+    shop.until("SELECT count(*) FROM runs", 1).await;
+    let waits = worker.adapter().enqueue(visit("a", "one")).await.unwrap();
+    let held = eventually("an explanation by the limit", PATIENCE, async || {
+        let explanation = worker.store().explain(waits).await.unwrap().unwrap();
+        match explanation.reasons.into_iter().map(|reason| reason.why).next() {
+            Some(Why::LimitHeld(held)) if held.error.is_some() => Ok(held),
+            other => Err(format!("{other:?}")),
+        }
+    })
+    .await;
+    assert_eq!(held.others.iter().map(|other| other.id).collect::<Vec<_>>(), [holder]);
+    assert_eq!(held.key.as_deref(), Some("a"));
+    for worker in shop.workers {
+        worker.stop_with(Shutdown::Now).await;
+    }
+    shop.runs.close().await;
+}
+
+/// A job may write its success in a transaction of its own: its place is free with that commit, and given on.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_job_that_completes_in_its_own_transaction_gives_its_place_on() {
+    let database = crate::database().await;
+    let pool = database.pool().await;
+    let jobs = Registry::new(pool.clone()).register::<Pay>();
+    let worker =
+        Harness::start_with(&database, jobs, |config, _| config.poll_interval = None).await;
+    let pays = (0..4).map(|_| NewJob::new(&Pay).unwrap());
+    let stored = worker.adapter().enqueue_all(pays).await.unwrap();
+    let ids: Vec<JobId> = stored.iter().map(|stored| stored.id()).collect();
+    worker.all_finished(&ids).await;
+    worker.stop().await;
+    pool.close().await;
+}
+
+#[derive(Serialize, Deserialize)]
+struct Pay;
+
+impl Job for Pay {
+    const CLASS: &'static str = "PayJob";
+
+    fn limits(&self) -> Limits {
+        Rule::by_key("till").perform(1).into()
+    }
+}
+
+impl Perform<PgPool> for Pay {
+    async fn perform(self, cx: Context<PgPool>) -> JobResult {
+        let mut tx = cx.state().begin().await?;
+        cx.complete_in(&mut *tx).await?;
+        tx.commit().await?;
+        Ok(())
+    }
+}
+
+/// Each tick is judged as any enqueue; one that a limit stops leaves no row.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn ticks_of_cron_keep_to_the_limits_of_their_jobs() {
+    let shop = Shop::with_workers(0).await;
+    let entry = |key: &str| CronEntry::new(key, "* * * * * *", visit("a", "total")).unwrap();
+    let jobs = Registry::new(shop.runs.clone()).register::<Visit>();
+    let worker = Harness::start_with(&shop.database, jobs, |config, _| {
+        config.pools = "elsewhere".parse::<Pools>().unwrap().with_default(NonZeroUsize::MIN);
+        config.cron.entries = vec![entry("one"), entry("two")];
+    })
+    .await;
+    shop.until("SELECT count(*) FROM good_jobs", 3).await;
+    let at = "SELECT extract(epoch FROM now())::bigint";
+    let (now, begun) = (shop.number(at).await, "SELECT count(*) FROM good_jobs");
+    eventually("three more ticks", PATIENCE, async || {
+        (shop.number(at).await > now + 3).then_some(())
+    })
+    .await;
+    assert_eq!(shop.number(begun).await, 3, "no tick beyond the limit is stored");
+    worker.stop().await;
     shop.end().await;
 }
 
