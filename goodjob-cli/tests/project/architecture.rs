@@ -8,7 +8,7 @@ use serde_json::Value;
 use crate::tree::{File, files, read, top};
 
 /// What a person has to read to understand how a job is found, locked, done and written down.
-const WAIST: [&str; 13] = [
+const WAIST: [&str; 21] = [
     "goodjob-core/src/queue.rs",
     "goodjob-core/src/adapter.rs",
     "goodjob-core/src/store.rs",
@@ -22,6 +22,14 @@ const WAIST: [&str; 13] = [
     "goodjob-core/src/capsule/attempt.rs",
     "goodjob-core/src/capsule/settler.rs",
     "goodjob-core/src/capsule/heart.rs",
+    "goodjob-postgres/src/claim.rs",
+    "goodjob-postgres/src/settle.rs",
+    "goodjob-postgres/src/upcoming.rs",
+    "goodjob-postgres/src/herald.rs",
+    "goodjob-postgres/src/sessions.rs",
+    "goodjob-postgres/src/sessions/lock.rs",
+    "goodjob-postgres/src/sessions/search.rs",
+    "goodjob-postgres/src/sessions/notify.rs",
 ];
 
 /// From the claim of a job to its end in the store.
