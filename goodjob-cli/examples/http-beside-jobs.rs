@@ -78,6 +78,8 @@ fn median(mut values: Vec<f64>) -> f64 {
 
 #[tokio::main]
 async fn main() -> Result<(), BoxError> {
+    // For the client; another one that is installed already will do.
+    let _ = rustls::crypto::ring::default_provider().install_default();
     let database = Database::fresh().await;
     let store = database.store().await;
     let listener = tokio::net::TcpListener::bind(("127.0.0.1", 0)).await?;
