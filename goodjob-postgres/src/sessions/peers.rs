@@ -67,11 +67,16 @@ impl Peers {
         let dead: Vec<Uuid> =
             peers.iter().filter(|peer| self.is_dead(peer)).map(|peer| peer.id).collect();
         for process in dead {
-            let (freed, _): (i64, i64) = sqlx::query_as(self.dialect.sql(sql::REAP))
+            let (freed, gone, _): (i64, bool, i64) = sqlx::query_as(self.dialect.sql(sql::REAP))
                 .bind(process)
                 .fetch_one(&mut *session)
                 .await?;
-            tracing::warn!(%process, jobs = freed, "freed the jobs of a dead process");
+            if gone || freed > 0 {
+                tracing::warn!(%process, jobs = freed, "freed the jobs of a dead process");
+            }
+            if !gone {
+                tracing::debug!(%process, "somebody has locked a job of a dead process");
+            }
         }
         Ok(())
     }

@@ -715,3 +715,55 @@ async fn giving_up_a_job_that_kills_its_process_is_an_outcome_like_others() {
     store.close().await;
     pool.close().await;
 }
+
+/// A job that somebody had locked in that moment was left to a look that is taken once a minute.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_locked_job_of_a_dead_process_is_freed_soon_after_its_lock() {
+    let database = crate::database().await;
+    let stage = Stage::on(&database).await;
+    let near = database.store().await;
+    let ids: Vec<JobId> = near
+        .adapter()
+        .enqueue_all((0..2).map(|_| job()))
+        .await
+        .unwrap()
+        .iter()
+        .map(|stored| stored.id())
+        .collect();
+    sqlx::raw_sql(
+        "INSERT INTO good_job_processes (id, created_at, updated_at, state)
+         VALUES ('00000000-0000-4000-8000-00000000dead', now() - interval '1 day', now() - interval '1 day', '{}');
+         UPDATE good_jobs SET locked_by_id = '00000000-0000-4000-8000-00000000dead', locked_at = now(),
+           performed_at = now(), executions_count = 1",
+    )
+    .execute(&stage.pool)
+    .await
+    .unwrap();
+    let mut somebody = stage.pool.begin().await.unwrap();
+    sqlx::query("SELECT FROM good_jobs WHERE id = $1 FOR UPDATE")
+        .bind(ids[0].as_uuid())
+        .execute(&mut *somebody)
+        .await
+        .unwrap();
+    let worker = Harness::start_with(&database, naps(millis(1)), |config, _| {
+        config.heartbeat = millis(300);
+    })
+    .await;
+    worker.finished(ids[1]).await;
+    let dead =
+        "SELECT count(*) FROM good_job_processes WHERE id = '00000000-0000-4000-8000-00000000dead'";
+    let count: i64 = sqlx::query_scalar(dead).fetch_one(&stage.pool).await.unwrap();
+    assert_eq!(count, 1, "it is looked at again");
+    somebody.rollback().await.unwrap();
+    let begun = Instant::now();
+    worker.finished(ids[0]).await;
+    println!("freed and done {:?} after its lock", begun.elapsed());
+    eventually("the dead process is gone", secs(10), async || {
+        let count: i64 = sqlx::query_scalar(dead).fetch_one(&stage.pool).await.unwrap();
+        (count == 0).then_some(())
+    })
+    .await;
+    worker.stop().await;
+    near.close().await;
+    stage.close().await;
+}
