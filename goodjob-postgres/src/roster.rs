@@ -11,7 +11,7 @@ use uuid::Uuid;
 use crate::dialect::Dialect;
 use crate::error::store_error;
 use crate::sql;
-use crate::store::PgStore;
+use crate::store::{PgStore, in_time};
 
 /// Processes that are read at most. Dead rows pile up only where nobody cleans up.
 const MOST: i64 = 1_000;
@@ -213,6 +213,11 @@ impl PgStore {
     /// # Errors
     /// [`StoreError`] by what the caller can do.
     pub async fn unknown_callbacks(&self) -> Result<Vec<String>, StoreError> {
+        // A worker asks at its start, which a network that is silent must not hold up.
+        in_time(self.look_for_unknown_callbacks()).await
+    }
+
+    async fn look_for_unknown_callbacks(&self) -> Result<Vec<String>, StoreError> {
         let query = sqlx::query_scalar(self.sql(sql::BATCHES_CALLBACKS)).bind(MOST_BATCHES);
         let called: Vec<String> = query.fetch_all(self.pool()).await.map_err(store_error)?;
         if called.is_empty() {

@@ -42,9 +42,9 @@ pub(super) async fn start(
         probe.watch(&capsule, &store);
     }
     announce(&capsule, &config, &settings, database, &handlers);
-    announce_callbacks(&store).await;
     systemd::ready();
     let _watchdog = systemd::watchdog(&capsule);
+    announce_callbacks(&store).await;
 
     let reason = until_the_end(&capsule, args.once, &settings, &mut signals).await;
     info!("{reason}: taking no new jobs");

@@ -4,8 +4,8 @@ use async_trait::async_trait;
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
-use crate::JobId;
 use crate::clock::Timestamp;
+use crate::ids::JobId;
 use crate::job::{Limits, NewJob};
 use crate::limits::{Admission, LimitStore};
 use crate::notifier::{Notifier, Signal};
