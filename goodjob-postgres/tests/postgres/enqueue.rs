@@ -8,7 +8,7 @@ use goodjob_core::{
     StoreError,
 };
 use goodjob_postgres::{EnqueueIn, PgStore, enqueue_in};
-use goodjob_testkit::eventually;
+use goodjob_testkit::{Database, eventually};
 use serde_json::{Value, json};
 use sqlx::postgres::PgListener;
 
@@ -17,6 +17,15 @@ use crate::proxy::Proxy;
 
 fn job(class: &str) -> NewJob {
     NewJob::of_class(class, Arguments::default(), Options::new()).unwrap()
+}
+
+/// A store whose connections, so many in its pool, can be watched and made silent.
+async fn behind_a_network(database: &Database, pool_size: u32) -> (Proxy, PgStore) {
+    let proxy = Proxy::to(database).await;
+    let mut options = proxy.options();
+    options.tables = database.options().tables;
+    options.pool_size = pool_size;
+    (proxy, PgStore::connect(options).await.unwrap())
 }
 
 #[tokio::test]
@@ -179,10 +188,7 @@ async fn all_or_none_are_stored() {
 #[tokio::test]
 async fn an_enqueue_is_one_round_trip() {
     let database = crate::database().await;
-    let proxy = Proxy::to(&database).await;
-    let mut options = proxy.options();
-    options.tables = database.options().tables;
-    let store = PgStore::connect(options).await.unwrap();
+    let (proxy, store) = behind_a_network(&database, 4).await;
     let adapter = store.adapter();
     // Connects, and prepares the statement.
     adapter.enqueue(Echo { text: "first".into() }).await.unwrap();
@@ -243,11 +249,7 @@ async fn each_connection_that_died_costs_one_enqueue_at_most() {
 #[tokio::test]
 async fn a_connection_at_hand_that_fell_silent_is_replaced() {
     let database = crate::database().await;
-    let proxy = Proxy::to(&database).await;
-    let mut options = proxy.options();
-    options.tables = database.options().tables;
-    options.pool_size = 1;
-    let store = PgStore::connect(options).await.unwrap();
+    let (proxy, store) = behind_a_network(&database, 1).await;
     let adapter = store.adapter();
     adapter.enqueue(Echo { text: "at hand".into() }).await.unwrap();
     proxy.fall_silent();
@@ -263,11 +265,7 @@ async fn a_connection_at_hand_that_fell_silent_is_replaced() {
 #[tokio::test]
 async fn what_the_engine_asks_over_a_silent_connection_is_given_up() {
     let database = crate::database().await;
-    let proxy = Proxy::to(&database).await;
-    let mut options = proxy.options();
-    options.tables = database.options().tables;
-    options.pool_size = 1;
-    let store = PgStore::connect(options).await.unwrap();
+    let (proxy, store) = behind_a_network(&database, 1).await;
     store.cron_switches().await.unwrap();
     proxy.fall_silent();
     eventually("a connection that answers", Duration::from_secs(20), async || {
