@@ -68,6 +68,8 @@ pub(crate) struct Place<'a> {
 pub(crate) struct Catch {
     pub(crate) taken: Vec<Taken>,
     pub(crate) contended: usize,
+    /// Jobs seen on the way that vanished with their process twice in a row.
+    pub(crate) suspects: usize,
     pub(crate) look_again: Option<Duration>,
 }
 
@@ -151,7 +153,8 @@ pub(crate) async fn claim(
 
     // The summary is in the first row, which is there whatever was found.
     let summary = rows.first().ok_or(sqlx::Error::RowNotFound)?;
-    let contended: i64 = summary.try_get("contended")?;
+    let (contended, suspects): (i64, i64) =
+        (summary.try_get("contended")?, summary.try_get("suspects")?);
     let paused = summary.try_get("paused")?;
     let at = summary.try_get("at")?;
     let exhausted = summary.try_get::<Option<String>, _>("exhausted")?.unwrap_or_default();
@@ -159,8 +162,10 @@ pub(crate) async fn claim(
     for row in rows {
         taken.extend(rows::token(&row)?.map(|token| Taken { token, row }));
     }
-    let contended = usize::try_from(contended).unwrap_or(0);
-    Ok(Found { catch: Catch { taken, contended, look_again: None }, paused, at, exhausted })
+    let count = |number| usize::try_from(number).unwrap_or(0);
+    let (contended, suspects) = (count(contended), count(suspects));
+    let catch = Catch { taken, contended, suspects, look_again: None };
+    Ok(Found { catch, paused, at, exhausted })
 }
 
 fn statement(strategy: LockStrategy, queues: &QueueSelector) -> &'static str {

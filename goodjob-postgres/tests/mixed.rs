@@ -103,20 +103,31 @@ async fn jobs_that_fail_at_random_are_retried_by_whoever_comes() {
     assert_each_ran_once(&mix, &report);
 }
 
-/// H1 and H2 are the gem's: we are never one of the two. It shows, too, that overlaps are seen.
+/// H1 and H2 are the gem's: we are never one of the two. It shows, too, that overlaps are seen; whether Ruby's
+/// workers meet is theirs, so they get some rounds for it.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn where_the_gem_runs_jobs_twice_we_do_not() {
+    const ROUNDS: usize = 10;
     let longest = Duration::from_millis(10);
     let all = Mix::of(LockStrategy::Hybrid, &[Advisory, SkipLocked, SkipLocked]);
     let mix = Mix { longest, load: 400, ..all };
-    let report = mix::run("the hole", &mix).await;
-    assert!(!report.overlaps().is_empty(), "advisory and skiplocked do overlap");
     let is_ruby = |side| matches!(side, Side::Ruby(_));
-    let ours = report.pairs.iter().filter(|pair| !is_ruby(pair.runner) || !is_ruby(pair.newcomer));
-    assert_eq!(ours.count(), 0, "{:?}", report.pairs);
-    assert!(report.ours > 0, "we took part");
-    let rows = &report.rows;
-    assert_eq!((rows.unfinished, rows.owned, rows.without_success), (0, 0, 0), "{rows:?}");
+    for _ in 0..ROUNDS {
+        let report = mix::run("the hole", &mix).await;
+        let mut pairs = report.pairs.iter();
+        assert!(
+            pairs.all(|pair| is_ruby(pair.runner) && is_ruby(pair.newcomer)),
+            "{:?}",
+            report.pairs
+        );
+        assert!(report.ours > 0, "we took part");
+        let rows = &report.rows;
+        assert_eq!((rows.unfinished, rows.owned, rows.without_success), (0, 0, 0), "{rows:?}");
+        if !report.overlaps().is_empty() {
+            return;
+        }
+    }
+    panic!("advisory and skiplocked overlap, and were not seen to in {ROUNDS} rounds");
 }
 
 fn with_kills(rubies: &[GemStrategy]) -> Mix {

@@ -9,7 +9,9 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use goodjob_core::{Health, LockState, Signal, StoreError, Token, Trouble, TroubleKind, Wanted};
+use goodjob_core::{
+    Health, LockState, QueueSelector, Signal, StoreError, Token, Trouble, TroubleKind, Wanted,
+};
 use sqlx::PgConnection;
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
@@ -48,6 +50,8 @@ pub(crate) struct LockSession {
     held: HashSet<Token>,
     /// The one of them, if any, that is suspected of killing its process.
     suspect: Option<Token>,
+    /// Pools whose last catch was full and passed such jobs over: the next one leaves room for one.
+    passed_over: HashSet<QueueSelector>,
     searcher: Searcher,
     openings: Openings,
     published: watch::Sender<Arc<Vec<Token>>>,
@@ -71,6 +75,7 @@ impl LockSession {
             held: HashSet::new(),
             openings: Openings::default(),
             suspect: None,
+            passed_over: HashSet::new(),
             published,
             sweeps: 0,
             audited: Instant::now(),
@@ -155,18 +160,32 @@ impl LockSession {
         max: usize,
         jobs: Option<&[Uuid]>,
     ) -> sqlx::Result<Catch> {
-        let mut found = self.search(live, wanted, max, Suspects::PassOver, jobs).await?;
-        if jobs.is_none() && found.contended > 0 && found.taken.len() < max {
-            self.take_a_suspect(live, wanted, &mut found).await;
+        let room = jobs.is_none() && !self.has_suspect() && self.passed_over.remove(&wanted.queues);
+        let others = max.saturating_sub(usize::from(room));
+        let mut found = self.search(live, wanted, others, Suspects::PassOver, jobs).await?;
+        if room {
+            // Fewer were looked for than were asked for.
+            found.look_again = Some(Duration::ZERO);
+        }
+        if jobs.is_none() && (room || found.suspects > 0) {
+            if found.taken.len() < max {
+                self.take_a_suspect(live, wanted, &mut found).await;
+            } else {
+                self.passed_over.insert(wanted.queues.clone());
+            }
         }
         self.publish();
         Ok(found)
     }
 
+    fn has_suspect(&self) -> bool {
+        self.suspect.is_some_and(|suspect| self.held.contains(&suspect))
+    }
+
     /// What was passed over may be jobs that vanished twice. One at a time, lest the innocent among them
     /// vanish with the guilty one until all are given up.
     async fn take_a_suspect(&mut self, live: &mut Live, wanted: &Wanted, found: &mut Catch) {
-        if self.suspect.is_some_and(|suspect| self.held.contains(&suspect)) {
+        if self.has_suspect() {
             return;
         }
         match self.search(live, wanted, 1, Suspects::Only, None).await {

@@ -67,7 +67,7 @@ impl Searcher {
         max: usize,
         terms: &Terms<'_>,
     ) -> sqlx::Result<Catch> {
-        let most = usize::try_from(self.common.options.queue_select_limit).unwrap_or(usize::MAX);
+        let most = self.most();
         let max = max.min(most.max(1));
         if max == 0 {
             return Ok(Catch::default());
@@ -99,6 +99,7 @@ impl Searcher {
         if terms.suspects == Suspects::Only {
             lanes.forget();
         }
+        let most = self.most();
         let mut looks = lanes.are_stale() || lanes.lanes.is_empty() && lanes.wait().is_zero();
         loop {
             let begun = Instant::now();
@@ -107,10 +108,13 @@ impl Searcher {
                 lanes.begin(within(DEADLINE, looking).await?);
             }
             if lanes.are_too_many() {
-                let most = usize::try_from(self.common.options.queue_select_limit).unwrap_or(1000);
                 return Ok(self.claim(session, wanted, max, most, None, terms).await?.catch);
             }
-            let slack = self.reach;
+            let slack = match terms.suspects {
+                Suspects::PassOver => self.reach,
+                // It was seen by somebody who wanted more.
+                Suspects::Only => most,
+            };
             let found = self.claim(session, wanted, max, slack, Some(lanes), terms).await?;
             if looks {
                 lanes.cost(begun.elapsed());
@@ -140,6 +144,11 @@ impl Searcher {
             };
             return Ok(catch);
         }
+    }
+
+    /// Rows that one search looks at, at most.
+    fn most(&self) -> usize {
+        usize::try_from(self.common.options.queue_select_limit).unwrap_or(usize::MAX)
     }
 
     async fn claim(
@@ -185,7 +194,7 @@ impl Searcher {
 
     /// Looks further next time if others were in the way, and less far if not.
     fn reach(&mut self, in_the_way: bool) {
-        let most = usize::try_from(self.common.options.queue_select_limit).unwrap_or(usize::MAX);
+        let most = self.most();
         let next = if in_the_way { self.reach.saturating_mul(4) } else { self.reach / 2 };
         self.reach = next.max(LEAST_REACH).min(most);
     }

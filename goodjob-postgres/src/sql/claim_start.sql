@@ -13,7 +13,8 @@
 -- poison limit: this one, and those before it. Their text is matched from its start, and not by LIKE, whose
 -- % would span the colon: a poisoned job's own error quotes it. Whoever ran beside a job that kills its
 -- process vanished with it: so that they are not given up together, those that vanished twice are taken by
--- themselves, one at a time (`$8`), and passed over otherwise.
+-- themselves, one at a time (`$8`), and passed over otherwise. `suspects` says how many of them were seen on the
+-- way, also by a full catch: under a backlog every one is full, and they would wait for its end.
 -- The attempt's copy of the envelope loses a count that is none, and a job that is due since ever is due
 -- now: the gem's page of the job fails on the one, and on how long the attempt waited in the other.
 -- A count of starts that could not grow stays, and a start at no time is named as it is: an error here would
@@ -23,7 +24,7 @@
 -- an owner whose lock was held all the same: somebody is just taking or ending them. After a full catch
 -- it stays 0, so that no further row is pulled for it.
 , counted AS MATERIALIZED (
-  SELECT c.id, c.before, c.unowned, CASE WHEN c.before IS NULL THEN 0 ELSE 1 + (
+  SELECT row_number() OVER () AS n, c.id, c.before, c.unowned, CASE WHEN c.before IS NULL THEN 0 ELSE 1 + (
     SELECT count(*) FROM good_job_executions e
     WHERE e.active_job_id = c.id AND e.created_at <> c.before
       AND e.error_event = 0 AND e.error ~ '^GoodJob::Interrupt[A-Za-z]*: Interrupted after starting perform at'
@@ -34,7 +35,7 @@
   FROM candidate c
 ), locked AS MATERIALIZED (
   -- CASE, because AND may try the lock first and then leave it on a row that is passed over.
-  SELECT id, before, unowned, times FROM counted
+  SELECT n, id, before, unowned, times FROM counted
   WHERE CASE WHEN (times >= 2) = $8::boolean THEN $6::smallint = 1
      OR pg_try_advisory_lock(('x' || substr(md5('good_jobs-' || id::text), 1, 16))::bit(64)::bigint) ELSE false END
   LIMIT $2::bigint
@@ -90,9 +91,14 @@
   SELECT CASE WHEN (SELECT count(*) FROM locked) < $2::bigint
               THEN (SELECT count(*) FROM candidate WHERE unowned) - (SELECT count(*) FROM locked WHERE unowned)
               ELSE 0 END AS contended,
+         -- The limit, because what comes after the last one taken must not be pulled.
+         (SELECT count(*) FILTER (WHERE times >= 2) FROM (
+            SELECT times FROM counted
+            LIMIT CASE WHEN (SELECT count(*) FROM locked) >= $2::bigint
+                       THEN (SELECT max(n) FROM locked) END) AS pulled) AS suspects,
          (SELECT something FROM paused) AS paused, (SELECT exhausted FROM rest) AS exhausted
 )
-SELECT contention.contended, contention.paused, now() AS at,
+SELECT contention.contended, contention.suspects, contention.paused, now() AS at,
        CASE WHEN j.id IS NOT DISTINCT FROM (SELECT id FROM taken LIMIT 1) THEN contention.exhausted END AS exhausted, j.*
 FROM contention LEFT JOIN (
   SELECT id, job_class, queue_name, priority, serialized_params, labels,
