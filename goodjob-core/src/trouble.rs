@@ -298,9 +298,11 @@ mod tests {
         assert_eq!(first, 0);
         troubles.report(trouble("last"));
         go_on(2);
-        let missed = heard.recv_timeout(PATIENCE).unwrap();
-        let missed = missed + heard.recv_timeout(PATIENCE).unwrap_or(0);
-        assert!((499..=500).contains(&missed), "{missed}");
+        let mut missed = 0;
+        while missed < 499 {
+            missed += heard.recv_timeout(PATIENCE).unwrap();
+        }
+        assert!(missed <= 500, "{missed}");
         drop(go);
     }
 

@@ -9,7 +9,8 @@
 //! curl http://127.0.0.1:3000/jobs/metrics
 //! ```
 //!
-//! Start it twice, and both serve the same port. The settings are those of `goodjob start`.
+//! Start it twice, and both serve the same port. The settings are those of `goodjob start`, but for what is the web
+//! server's own affair here: its classes and their rules (`[jobs]`), its port, its pidfile and its end.
 
 mod server;
 

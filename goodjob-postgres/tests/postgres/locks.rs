@@ -19,7 +19,7 @@ async fn each_running_job_is_one_lock_of_an_idle_session() {
     .await;
     let process = worker.capsule().process();
     let (lock, notify) = (lock_session(process), notify_session(process));
-    let naps = (0..20).map(|_| NewJob::new(&Nap { millis: 1_000 }).unwrap());
+    let naps = (0..20).map(|_| NewJob::new(&Nap { millis: 3_000 }).unwrap());
     let ids: Vec<_> =
         worker.adapter().enqueue_all(naps).await.unwrap().into_iter().map(|job| job.id()).collect();
     stage.starts(12).await;

