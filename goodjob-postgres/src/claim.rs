@@ -89,9 +89,10 @@ impl Catch {
             .collect::<Result<Vec<Claim>, _>>()
             .map_err(store_error)?;
         match order {
-            DequeueOrder::ScheduledAt => taken.sort_by_key(|claim| wanted.rank(&claim.job)),
+            // Cached, because claims are large: each is moved once.
+            DequeueOrder::ScheduledAt => taken.sort_by_cached_key(|claim| wanted.rank(&claim.job)),
             DequeueOrder::CreatedAt => {
-                taken.sort_by_key(|claim| wanted.rank_by(&claim.job, claim.job.created_at));
+                taken.sort_by_cached_key(|claim| wanted.rank_by(&claim.job, claim.job.created_at));
             }
         }
         Ok(Claims { taken, contended: self.contended, look_again: self.look_again })

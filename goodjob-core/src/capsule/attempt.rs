@@ -1,6 +1,7 @@
 //! A claim in the hands of this process. Whatever happens to the task that holds it, its token goes
 //! back to the settler exactly once.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::OwnedSemaphorePermit;
@@ -14,7 +15,8 @@ use crate::store::{Claim, Outcome, settle};
 /// One attempt, from the claim to its settlement.
 #[derive(Debug)]
 pub(crate) struct Attempt {
-    claim: Claim,
+    /// Shared with the job's context: a claim is large, and attempts are moved about.
+    claim: Arc<Claim>,
     settler: SettlerHandle,
     begun: Option<Instant>,
     /// Given back when the outcome is stored, so that outcomes cannot pile up without bound.
@@ -23,10 +25,10 @@ pub(crate) struct Attempt {
 
 impl Attempt {
     pub(crate) fn new(claim: Claim, settler: SettlerHandle, permit: OwnedSemaphorePermit) -> Self {
-        Self { claim, settler, begun: None, permit: Some(permit) }
+        Self { claim: Arc::new(claim), settler, begun: None, permit: Some(permit) }
     }
 
-    pub(crate) fn claim(&self) -> &Claim {
+    pub(crate) fn claim(&self) -> &Arc<Claim> {
         &self.claim
     }
 

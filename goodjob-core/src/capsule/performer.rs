@@ -81,7 +81,7 @@ impl Performer {
 
     async fn run(&self, handler: &Handler, attempt: &Attempt, lost: CancellationToken) -> Outcome {
         let cancelled = CancellationToken::new();
-        let claim = attempt.claim().clone();
+        let claim = Arc::clone(attempt.claim());
         let cx = BareContext::new(claim, &handler.policy, &self.scene, cancelled.clone());
         let body = self.handlers.begin(handler, cx.clone()).in_current_span();
         let mut body = AbortOnDropHandle::new(tokio::spawn(body));
@@ -94,7 +94,8 @@ impl Performer {
             () = self.cut.cancelled() => false,
         };
         cancelled.cancel();
-        let wound_up = self.wind_up(&mut body).await;
+        // Boxed, since few attempts come to it and each would have room for it.
+        let wound_up = Box::pin(self.wind_up(&mut body)).await;
         let limit = timed_out.then_some(handler.policy.time_limit()).flatten();
         let outcome = match (limit, wound_up) {
             (Some(after), _) => Outcome::Failed(TimedOut { after }.into()),

@@ -356,26 +356,27 @@ impl Scheduler {
             let (lost, token) = (CancellationToken::new(), attempt.claim().token);
             self.lost.insert(token, lost.clone());
             let performer = Arc::clone(&self.performer);
-            self.running.spawn(async move {
+            // Boxed: a task copies its future more than once, and this one is large.
+            self.running.spawn(Box::pin(async move {
                 let begun = Instant::now();
                 let performed = performer.perform(attempt, lost).await;
                 Finish { performed, token, took: begun.elapsed() }
-            });
+            }));
         }
     }
 
     /// Takes charge of claims: from here on each is settled or released.
     fn attempts(&self, claims: Claims) -> Vec<Attempt> {
-        let attempts = claims.taken.into_iter().filter_map(|claim| {
+        let mut attempts = Vec::with_capacity(claims.taken.len());
+        for claim in claims.taken {
             let permit = Arc::clone(self.settler.room()).try_acquire_owned();
-            // Pools may outbid each other for the last permits; the loser's job is given back.
-            let Ok(permit) = permit else {
-                self.settler.send(Ended::Release(claim.token), None);
-                return None;
-            };
-            Some(Attempt::new(claim, self.settler.clone(), permit))
-        });
-        attempts.collect()
+            match permit {
+                Ok(permit) => attempts.push(Attempt::new(claim, self.settler.clone(), permit)),
+                // Pools may outbid each other for the last permits; the loser's job is given back.
+                Err(_) => self.settler.send(Ended::Release(claim.token), None),
+            }
+        }
+        attempts
     }
 
     /// All attempts that have ended by now, this one first: at full speed each turn of the loop has many.

@@ -39,24 +39,35 @@ impl Completion {
     ) -> Outcome {
         let is_committed = self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
         let Some(is_committed) = is_committed else { return outcome };
-        let is_committed = loop {
-            match is_committed().await {
-                Ok(answer) => break answer,
-                Err(error) => {
-                    let what = "it is not known yet whether a job has committed its success";
-                    let trouble = Trouble::new(TroubleKind::OutcomesHeld, what);
-                    troubles.report(trouble.of_job(job).because(error));
-                    tokio::select! {
-                        () = tokio::time::sleep(PAUSE) => {}
-                        () = cut.cancelled() => return Outcome::CutOff,
-                    }
+        // Boxed, since few attempts come to it and each would have room for it.
+        Box::pin(judge(is_committed, outcome, job, troubles, cut)).await
+    }
+}
+
+async fn judge(
+    is_committed: IsCommitted,
+    outcome: Outcome,
+    job: JobId,
+    troubles: &Troubles,
+    cut: &CancellationToken,
+) -> Outcome {
+    let is_committed = loop {
+        match is_committed().await {
+            Ok(answer) => break answer,
+            Err(error) => {
+                let what = "it is not known yet whether a job has committed its success";
+                let trouble = Trouble::new(TroubleKind::OutcomesHeld, what);
+                troubles.report(trouble.of_job(job).because(error));
+                tokio::select! {
+                    () = tokio::time::sleep(PAUSE) => {}
+                    () = cut.cancelled() => return Outcome::CutOff,
                 }
             }
-        };
-        match (is_committed, outcome) {
-            (true, _) => Outcome::Succeeded,
-            (false, Outcome::Succeeded) => Outcome::Failed(JobError::from(NotCommitted)),
-            (false, ended) => ended,
         }
+    };
+    match (is_committed, outcome) {
+        (true, _) => Outcome::Succeeded,
+        (false, Outcome::Succeeded) => Outcome::Failed(JobError::from(NotCommitted)),
+        (false, ended) => ended,
     }
 }

@@ -49,7 +49,7 @@ pub(crate) struct Scene {
 
 /// What does not change while an attempt runs, and what it said.
 struct Facts {
-    claim: Claim,
+    claim: Arc<Claim>,
     begun: Instant,
     deadline: Option<Instant>,
     max_attempts: Option<u32>,
@@ -69,7 +69,7 @@ impl fmt::Debug for Facts {
 
 impl BareContext {
     pub(crate) fn new(
-        claim: Claim,
+        claim: Arc<Claim>,
         policy: &Policy,
         scene: &Scene,
         cancelled: CancellationToken,
@@ -103,7 +103,7 @@ impl BareContext {
             stopping: CancellationToken::new(),
             preserve: Preserve::Always,
         };
-        Self::new(claim, &policy, &scene, CancellationToken::new())
+        Self::new(Arc::new(claim), &policy, &scene, CancellationToken::new())
     }
 
     pub(crate) fn claim(&self) -> &Claim {
