@@ -46,18 +46,22 @@ impl Capsule {
         if run.is_the_parents() {
             return false;
         }
-        for pool in &run.pools {
-            let (answer, heard) = oneshot::channel();
-            let asked = pool.wake.send(Wake::Ping(answer));
-            // A pool that stops drops the question.
-            if (asked.is_err() || heard.await.is_err()) && !run.stop.is_cancelled() {
-                return false;
+        let turned = async {
+            for pool in &run.pools {
+                let (answer, heard) = oneshot::channel();
+                // A pool that stops drops the question.
+                if pool.wake.send(Wake::Ping(answer)).is_err() || heard.await.is_err() {
+                    return false;
+                }
             }
-            if run.stop.is_cancelled() {
-                break;
-            }
+            run.is_whole()
+        };
+        tokio::select! {
+            // First, since a pool that only waits for its jobs to end answers no more.
+            biased;
+            () = run.stop.cancelled() => true,
+            turned = turned => turned,
         }
-        run.is_whole() || run.stop.is_cancelled()
     }
 }
 

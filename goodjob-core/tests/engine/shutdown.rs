@@ -40,6 +40,27 @@ async fn forever_waits_for_what_runs_and_starts_nothing_more() {
     assert_eq!(stage.rigged.made(Kind::Leave), 1);
 }
 
+/// A watchdog that heard nothing would end the process, and the jobs that the shutdown waits for.
+#[tokio::test(start_paused = true)]
+async fn a_shutdown_that_waits_for_jobs_has_a_pulse() {
+    let stage = Stage::new("*:1").lasting("J", secs(3_600));
+    let capsule = stage.start().await;
+    stage.enqueue(job("J")).await;
+    stage.log.until(What::Began, 1, "J").await;
+    assert!(capsule.pulse().await);
+    let ending = capsule.shutdown(Shutdown::Forever);
+    let asking = async {
+        for _ in 0..3 {
+            // In the middle of the wait, a quarter of an hour after the last one.
+            tokio::time::sleep(secs(900)).await;
+            assert!(capsule.is_stopping() && stage.log.ended("J") == 0);
+            assert!(timeout(secs(1), capsule.pulse()).await.expect("an answer"));
+        }
+    };
+    tokio::join!(ending, asking);
+    assert_eq!(stage.log.ended("J"), 1);
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_running_job_can_see_that_a_shutdown_waits_for_it() {
     let stage = Stage::new("*:1").job("J", |cx| async move {
