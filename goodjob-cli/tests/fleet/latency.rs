@@ -37,13 +37,12 @@ async fn a_commit_here_starts_a_job_there_within_a_tenth_of_a_second(kind: Kind)
         latencies.push((started - committing).to_std().unwrap());
     }
     latencies.sort();
-    let (p50, p95) = (latencies[59], latencies[113]);
+    let p95 = latencies[113];
     println!(
-        "commit to start in another process, poll 60 s: p50 {p50:?}, p95 {p95:?}, max {:?}",
-        latencies[119]
+        "commit to start in another process, poll 60 s: p50 {:?}, p95 {p95:?}, max {:?}",
+        latencies[59], latencies[119]
     );
-    let (soon, sooner_than_a_poll) = (Duration::from_millis(100), Duration::from_secs(2));
-    assert!(p50 < soon && p95 < sooner_than_a_poll, "{p50:?}, {p95:?}");
+    assert!(p95 < Duration::from_millis(100), "{p95:?}");
     worker.signal(Signal::TERM);
     assert_eq!(worker.end().await.0, Some(0));
     runs.close().await;

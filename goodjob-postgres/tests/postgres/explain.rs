@@ -349,7 +349,7 @@ async fn whoever_runs_it_is_alive_frozen_unconfirmed_or_dead_by_the_evidence() {
             None => assert_eq!(*earliest_start, None, "{case}"),
             Some(within) => {
                 let wait = seconds_from(*earliest_start, &explanation);
-                assert!((wait - within).abs() < 5.0, "{case}: {wait}");
+                assert!((wait - within).abs() < 2.0, "{case}: {wait}");
             }
         }
     }
@@ -372,7 +372,7 @@ async fn an_owner_without_a_row_is_dead_unless_a_lock_speaks_for_it() {
         panic!("{explanation:?}")
     };
     assert_eq!(*pulse, Pulse::Dead);
-    assert!((seconds_from(*earliest_start, &explanation) - 10.0).abs() < 5.0);
+    assert!((seconds_from(*earliest_start, &explanation) - 10.0).abs() < 2.0);
     scene.lock(&format!("good_jobs-{id}")).await;
     let Why::Running { pulse, .. } = scene.first(id).await.why else { panic!() };
     assert_eq!(pulse, Pulse::Frozen);

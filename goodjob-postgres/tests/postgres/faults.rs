@@ -65,7 +65,7 @@ async fn running_jobs_survive(sessions: impl Fn(ProcessId) -> Vec<String>) {
         "sessions {:?} ended: all 8 attempts confirmed again after {again:?}",
         sessions(process)
     );
-    assert!(again < secs(4), "{again:?}");
+    assert!(again < secs(2), "{again:?}");
 
     assert_ran_once(&worker, &stage, &ids).await;
     worker.stop().await;

@@ -298,7 +298,7 @@ async fn a_job_of_a_transaction_held_for_two_seconds_starts_here_right_after_its
     .await;
     let waited = (attempt.started_at - committing).to_std().unwrap_or_default();
     println!("held for 2 s, started {waited:?} after its commit");
-    assert!(waited < Duration::from_secs(5), "{waited:?}");
+    assert!(waited < Duration::from_millis(100), "{waited:?}");
     let control = store.job(quiet).await.unwrap().unwrap();
     assert_eq!(control.executions_count, 0, "only a notice can have woken the pool: {control:?}");
     setup.shutdown(Shutdown::Forever).await;

@@ -30,8 +30,7 @@ async fn a_committed_job_is_pushed_long_before_the_next_poll() {
     }
     let (p50, p95) = (percentile(&mut latencies, 0.5), percentile(&mut latencies, 0.95));
     println!("commit to start, poll 60 s: p50 {p50:?}, p95 {p95:?}, max {:?}", latencies[149]);
-    // A poll would take a minute; how fast a notice is, the benchmarks compare.
-    assert!(p50 < millis(100) && p95 < secs(2), "{p50:?}, {p95:?}");
+    assert!(p95 < millis(100), "{p95:?}");
     worker.stop().await;
     stage.close().await;
 }
@@ -56,7 +55,7 @@ async fn without_listen_a_job_starts_within_a_poll_interval() {
         latencies.push(at.duration_since(enqueued));
     }
     println!("enqueue to start, LISTEN off, poll 1 s: {latencies:?}");
-    assert!(latencies.iter().all(|latency| *latency < secs(3)), "{latencies:?}");
+    assert!(latencies.iter().all(|latency| *latency < millis(1_250)), "{latencies:?}");
     assert!(latencies.iter().any(|latency| *latency > millis(250)), "pushed? {latencies:?}");
     worker.stop().await;
     stage.close().await;
@@ -90,8 +89,7 @@ async fn a_future_job_starts_at_its_time_without_polls_and_never_before() {
         late.push((started - due).to_std().unwrap());
     }
     println!("due to start, polling off: {late:?}");
-    assert!(percentile(&mut late, 0.5) < millis(250), "{late:?}");
-    assert!(percentile(&mut late, 1.0) < secs(2), "{late:?}");
+    assert!(percentile(&mut late, 1.0) < millis(250), "{late:?}");
     worker.stop().await;
     stage.close().await;
 }
@@ -128,7 +126,7 @@ async fn a_transaction_wakes_nobody_until_it_commits_and_never_if_it_does_not() 
     assert_eq!(started, kept);
     let latency = at.duration_since(committing);
     println!("commit after 2 s to start, polling off: {latency:?}");
-    assert!(latency < secs(5), "{latency:?}");
+    assert!(latency < millis(250), "{latency:?}");
     worker.finished(kept).await;
     assert_eq!(stage.runs.of(gone).await, 0);
     worker.stop().await;
@@ -139,7 +137,7 @@ async fn a_transaction_wakes_nobody_until_it_commits_and_never_if_it_does_not() 
 async fn a_deaf_worker_polls_and_hears_again_soon() {
     let database = crate::database().await;
     let (stage, gate) = (Stage::on(&database).await, Gate::of(&database).await);
-    let poll = secs(5);
+    let poll = secs(2);
     let worker = Harness::start_with(&database, stage.naps(), |config, _| {
         config.poll_interval = Some(poll);
     })
@@ -158,7 +156,7 @@ async fn a_deaf_worker_polls_and_hears_again_soon() {
     }
     assert_eq!(stage.pid(&notify_session(process)).await, None, "it is still deaf");
     assert!(stage.pid(&lock_session(process)).await.is_some(), "and only that");
-    assert!(deaf.iter().all(|latency| *latency < poll + secs(2)), "{deaf:?}");
+    assert!(deaf.iter().all(|latency| *latency < poll + millis(250)), "{deaf:?}");
 
     gate.open().await;
     let opened = Instant::now();
@@ -173,8 +171,8 @@ async fn a_deaf_worker_polls_and_hears_again_soon() {
         "deaf: {deaf:?}; pushed again {:?} after it could connect: {pushed:?}",
         opened.elapsed()
     );
-    // By polls alone one in thousands would be as fast.
-    assert!(pushed.iter().filter(|latency| **latency < secs(1)).count() >= 4, "{pushed:?}");
+    // By polls alone one in many thousands would be as fast.
+    assert!(pushed.iter().filter(|latency| **latency < millis(200)).count() >= 4, "{pushed:?}");
     assert!(opened.elapsed() < secs(10));
     worker.stop().await;
     stage.close().await;
