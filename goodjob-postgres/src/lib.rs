@@ -14,7 +14,7 @@
 //! | `stand.rs` | connections that were in use a moment ago, for the next statement |
 //! | `cleanup.rs` | deletes finished jobs that are old enough |
 //! | `sessions.rs` | the two sessions that hold locks, on a thread of their own |
-//! | `sessions/lock.rs` | **L**: claims, holds every job's advisory lock, takes them again when it dies |
+//! | `sessions/lock.rs`, `lock/claims.rs` | **L**: claims, holds every job's advisory lock, takes them again when it dies |
 //! | `sessions/notify.rs` | **N**: LISTEN, heartbeat, the process lock, the death of peers |
 //! | `fleet.rs` | whether the processes on these tables exclude each other |
 //! | `migrate.rs`, `schema.rs` | makes the tables; says what is missing |

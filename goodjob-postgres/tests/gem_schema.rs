@@ -69,6 +69,8 @@ mod showing;
 mod stage;
 #[path = "postgres/statements.rs"]
 mod statements;
+#[path = "postgres/suspects.rs"]
+mod suspects;
 #[path = "postgres/waking.rs"]
 mod waking;
 #[path = "actions/writes.rs"]

@@ -56,6 +56,8 @@ mod rows;
 mod stage;
 #[path = "postgres/statements.rs"]
 mod statements;
+#[path = "postgres/suspects.rs"]
+mod suspects;
 #[path = "postgres/tables.rs"]
 mod tables;
 #[path = "postgres/waking.rs"]

@@ -30,12 +30,11 @@ SELECT extract(epoch FROM (SELECT min(started_at) FROM runs n WHERE n.job = r.jo
 FROM runs r JOIN deaths d ON d.pid = r.pid
 WHERE r.ended_at IS NULL ORDER BY 1";
 
-/// Jobs that were started again later than that, with all their starts, deaths of their processes, and attempts.
+/// Jobs that were started again later than that, with all their starts and attempts.
 const LATE: &str = "
 SELECT r.job || ', cut off in ' || r.pid || ', which died at ' || d.at || '; runs: ' ||
        (SELECT string_agg(concat_ws(' ', n.pid, n.started_at, n.ended_at), ', ' ORDER BY n.id)
-        FROM runs n WHERE n.job = r.job) || '; deaths of that pid: ' ||
-       (SELECT string_agg(e.at::text, ', ') FROM deaths e WHERE e.pid = r.pid) || '; attempts: ' ||
+        FROM runs n WHERE n.job = r.job) || '; attempts: ' ||
        (SELECT string_agg(concat_ws(' ', x.process_id, x.created_at, x.finished_at, x.error), ', ' ORDER BY x.created_at)
         FROM good_job_executions x WHERE x.active_job_id = r.job)
 FROM runs r JOIN deaths d ON d.pid = r.pid

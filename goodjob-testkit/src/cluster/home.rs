@@ -24,7 +24,7 @@ use super::version::Version;
 
 /// A socket's path must be shorter than 104 bytes on macOS and the BSDs, 108 on Linux.
 const LONGEST_SOCKET_PATH: usize = 100;
-const LONGEST_BELOW_HOME: &str = "/s-15.18-XXXXXX/sock/.s.PGSQL.65535";
+const LONGEST_BELOW_HOME: &str = "/s-15.18-a1B2c3/sock/.s.PGSQL.65535";
 
 #[derive(Debug)]
 pub(super) struct Home {
