@@ -80,8 +80,13 @@ impl Catch {
 
     /// Reads the rows. An UPDATE returns them in no order; jobs start in the order in which they were
     /// looked for.
-    pub(crate) fn read(self, wanted: &Wanted, order: DequeueOrder) -> Result<Claims, StoreError> {
-        let read = |taken: Taken| rows::claim(&taken.row, taken.token);
+    pub(crate) fn read(
+        self,
+        wanted: &Wanted,
+        process: ProcessId,
+        order: DequeueOrder,
+    ) -> Result<Claims, StoreError> {
+        let read = |taken: Taken| rows::claim(&taken.row, taken.token, process);
         let mut taken = self
             .taken
             .into_iter()

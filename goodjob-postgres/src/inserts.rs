@@ -52,16 +52,15 @@ pub(crate) async fn insert_on(
         return limits::insert_on(connection, dialect, jobs).await;
     }
     if jobs.len() <= LARGEST_INSERT {
-        let stored = insert_many(connection, dialect, jobs).await?;
-        return Ok(answers(jobs, &stored));
+        return insert_many(connection, dialect, jobs).await;
     }
     let mut transaction = connection.begin().await.map_err(commit_error)?;
-    let mut stored = HashSet::with_capacity(jobs.len());
+    let mut stored = Vec::with_capacity(jobs.len());
     for jobs in jobs.chunks(LARGEST_INSERT) {
         stored.extend(insert_many(&mut transaction, dialect, jobs).await?);
     }
     transaction.commit().await.map_err(commit_error)?;
-    Ok(answers(jobs, &stored))
+    Ok(stored)
 }
 
 async fn insert_one(
@@ -96,37 +95,40 @@ async fn insert_one(
     Ok(Inserted::New(job.id))
 }
 
-/// The ids of those that were stored; the others were there already.
 async fn insert_many(
     connection: &mut PgConnection,
     dialect: &Dialect,
     jobs: &[NewJob],
-) -> Result<HashSet<Uuid>, StoreError> {
+) -> Result<Vec<Inserted>, StoreError> {
     let now = Utc::now();
     let column = |of: fn(&NewJob) -> &str| jobs.iter().map(of).collect::<Vec<_>>();
     let labels = |job: &NewJob| (!job.labels.is_empty()).then(|| Json(job.labels.clone()));
     let (at, wait): (Vec<_>, Vec<_>) = jobs.iter().map(due).unzip();
     let tick = |job: &NewJob| job.ties.tick.as_ref().map(|tick| tick.key.clone());
     let tick_at = |job: &NewJob| job.ties.tick.as_ref().and_then(|tick| tick.at);
-    let stored: Vec<(Uuid, i64)> = sqlx::query_as(dialect.sql(sql::INSERT_MANY))
-        .bind(jobs.iter().map(|job| job.id.as_uuid()).collect::<Vec<_>>())
-        .bind(column(|job| &job.class))
-        .bind(column(|job| &job.queue))
-        .bind(jobs.iter().map(|job| job.priority.unwrap_or(0)).collect::<Vec<_>>())
-        .bind(jobs.iter().map(|job| Json(Payload::of(job, now))).collect::<Vec<_>>())
-        .bind(jobs.iter().map(labels).collect::<Vec<_>>())
-        .bind(jobs.iter().map(|job| job.notify).collect::<Vec<_>>())
-        .bind(at)
-        .bind(wait)
-        .bind(tied(jobs, |job| job.ties.concurrency_key.clone()))
-        .bind(tied(jobs, |job| job.ties.batch.map(Uuid::from)))
-        .bind(tied(jobs, |job| job.ties.batch_callback.map(Uuid::from)))
-        .bind(tied(jobs, tick))
-        .bind(tied(jobs, tick_at))
-        .fetch_all(connection)
-        .await
-        .map_err(commit_error)?;
-    Ok(stored.into_iter().map(|(id, _)| id).collect())
+    let (_, stored, _): (i64, Option<Vec<Uuid>>, i64) =
+        sqlx::query_as(dialect.sql(sql::INSERT_MANY))
+            .bind(jobs.iter().map(|job| job.id.as_uuid()).collect::<Vec<_>>())
+            .bind(column(|job| &job.class))
+            .bind(column(|job| &job.queue))
+            .bind(jobs.iter().map(|job| job.priority.unwrap_or(0)).collect::<Vec<_>>())
+            .bind(jobs.iter().map(|job| Json(Payload::of(job, now))).collect::<Vec<_>>())
+            .bind(jobs.iter().map(labels).collect::<Vec<_>>())
+            .bind(jobs.iter().map(|job| job.notify).collect::<Vec<_>>())
+            .bind(at)
+            .bind(wait)
+            .bind(tied(jobs, |job| job.ties.concurrency_key.clone()))
+            .bind(tied(jobs, |job| job.ties.batch.map(Uuid::from)))
+            .bind(tied(jobs, |job| job.ties.batch_callback.map(Uuid::from)))
+            .bind(tied(jobs, tick))
+            .bind(tied(jobs, tick_at))
+            .fetch_one(connection)
+            .await
+            .map_err(commit_error)?;
+    Ok(match stored {
+        None => jobs.iter().map(|job| Inserted::New(job.id)).collect(),
+        Some(stored) => answers(jobs, &HashSet::from_iter(stored)),
+    })
 }
 
 /// A column of what ties jobs to others; `None` when it has no value in any row.

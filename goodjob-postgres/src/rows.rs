@@ -12,8 +12,18 @@ use sqlx::postgres::{PgRow, PgTypeInfo, PgValueRef};
 use sqlx::{Decode, FromRow, Postgres, Row, Type};
 use uuid::Uuid;
 
-/// A job as `job.sql` and the claims return it.
+/// A job as `job.sql` returns it.
 pub(crate) fn job(row: &PgRow) -> sqlx::Result<JobRecord> {
+    let locked_by: Option<Uuid> = row.try_get("locked_by_id")?;
+    Ok(JobRecord {
+        finished_at: moment(row, "finished_at")?,
+        locked_by: locked_by.map(ProcessId::from),
+        ..unowned(row)?
+    })
+}
+
+/// A job that is unfinished and nobody's.
+fn unowned(row: &PgRow) -> sqlx::Result<JobRecord> {
     let id: Uuid = row.try_get("id")?;
     Ok(JobRecord {
         id: id.into(),
@@ -26,11 +36,11 @@ pub(crate) fn job(row: &PgRow) -> sqlx::Result<JobRecord> {
         created_at: row.try_get::<Moment, _>("created_at")?.0,
         scheduled_at: moment(row, "scheduled_at")?,
         performed_at: moment(row, "performed_at")?,
-        finished_at: moment(row, "finished_at")?,
+        finished_at: None,
         error: row.try_get("error")?,
         error_event: event(row)?,
         executions_count: row.try_get::<Option<i32>, _>("executions_count")?.unwrap_or(0),
-        locked_by: row.try_get::<Option<Uuid>, _>("locked_by_id")?.map(ProcessId::from),
+        locked_by: None,
     })
 }
 
@@ -72,11 +82,12 @@ pub(crate) fn token(row: &PgRow) -> sqlx::Result<Option<Token>> {
     }))
 }
 
-/// The attempt that a row of a claim began.
-pub(crate) fn claim(row: &PgRow, token: Token) -> sqlx::Result<Claim> {
+/// The attempt that a row of a claim began, by this process.
+pub(crate) fn claim(row: &PgRow, token: Token, process: ProcessId) -> sqlx::Result<Claim> {
     let interruptions: i64 = row.try_get::<Option<i64>, _>("interruptions")?.unwrap_or(0);
     let interruptions = u32::try_from(interruptions).unwrap_or(u32::MAX);
-    Ok(Claim { job: job(row)?, token, interruptions })
+    let job = JobRecord { locked_by: Some(process), ..unowned(row)? };
+    Ok(Claim { job, token, interruptions })
 }
 
 pub(crate) fn execution(row: &PgRow) -> sqlx::Result<ExecutionRecord> {

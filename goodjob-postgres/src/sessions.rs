@@ -174,7 +174,7 @@ impl Sessions {
         self.lock.send(command).await.map_err(|_| ended())?;
         let found = answer.await.map_err(|_| ended())??;
         let tokens: Vec<Token> = found.tokens().collect();
-        let read = found.read(wanted, self.common.options.order);
+        let read = found.read(wanted, self.common.process, self.common.options.order);
         if read.is_err() {
             self.common.clone().give_back(tokens).await;
         }

@@ -1,7 +1,7 @@
 //! Writes settlements, as many as there are in one statement. The two kinds that nearly all are have short
 //! statements of their own; what those have no answer for is left to the one that knows every case.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
 use goodjob_core::{
@@ -91,7 +91,22 @@ async fn delete(
         .bind(tokens.counts)
         .bind(process.as_uuid());
     let rows = stand.within(DEADLINE, async |connection| query.fetch_all(connection).await).await?;
-    Ok(answers(rows))
+    let left: HashSet<ExecutionId> =
+        rows.iter().map(|row: &SettledRow| row.execution_id.into()).collect();
+    let mut answers = answers(rows);
+    answers.extend(written(unkept.iter().copied(), &left));
+    Ok(answers)
+}
+
+/// All but those that are left.
+fn written<'a>(
+    ended: impl Iterator<Item = &'a Token>,
+    left: &HashSet<ExecutionId>,
+) -> impl Iterator<Item = (ExecutionId, Settled)> {
+    let ended = ended.map(|token| token.execution);
+    ended
+        .filter(|execution| !left.contains(execution))
+        .map(|execution| (execution, Settled::Written))
 }
 
 fn is_kept_success(settlement: &Settlement) -> bool {
@@ -117,9 +132,14 @@ async fn succeed(
         .bind(tokens.counts)
         .bind(seconds.collect::<Vec<f64>>())
         .bind(process.as_uuid());
-    let written: Vec<Uuid> =
-        stand.within(DEADLINE, async |connection| query.fetch_all(connection).await).await?;
-    Ok(written.into_iter().map(|execution| (execution.into(), Settled::Written)).collect())
+    let left = stand.within(DEADLINE, async |connection| query.fetch_all(connection).await);
+    let left: Vec<Uuid> = match left.await {
+        // Nothing is written: an execution was there that was not expected, as the server's clock was set back.
+        Err(StoreError::Rejected { .. }) => return Ok(Answers::new()),
+        left => left?,
+    };
+    let left = left.into_iter().map(ExecutionId::from).collect();
+    Ok(written(ended.iter().map(|(token, _)| token), &left).collect())
 }
 
 async fn update(

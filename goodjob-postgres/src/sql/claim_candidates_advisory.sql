@@ -3,7 +3,7 @@
 -- as its lock is free. Our own rows are not: a session finds its own locks free.
 -- `$10` says how `$4` is meant.
 , candidate AS MATERIALIZED (
-  SELECT id, performed_at AS before, locked_by_id IS NULL AS unowned
+  SELECT id, ctid AS place, performed_at AS before, locked_by_id IS NULL AS unowned
   FROM good_jobs
   WHERE finished_at IS NULL AND locked_by_id IS DISTINCT FROM $5::uuid AND scheduled_at <= now()
     AND job_class = ANY($1::text[]) AND (performed_at IS NULL OR id <> ALL($9::uuid[]))

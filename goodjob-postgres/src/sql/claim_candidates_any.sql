@@ -4,7 +4,7 @@
 -- `$9` are the jobs that this process has: if somebody takes it for dead and clears their owner, its own
 -- session finds their locks free, and would run them beside themselves.
 , candidate AS MATERIALIZED (
-  SELECT id, performed_at AS before, locked_by_id IS NULL AS unowned
+  SELECT id, ctid AS place, performed_at AS before, locked_by_id IS NULL AS unowned
   FROM good_jobs
   WHERE finished_at IS NULL AND locked_by_id IS NULL AND scheduled_at <= now()
     AND job_class = ANY($1::text[]) AND (performed_at IS NULL OR id <> ALL($9::uuid[]))

@@ -1,6 +1,6 @@
 -- Head of a claim, for every queue but the listed ones, and for rows without a queue. See claim_candidates_any.sql for its shape.
 , candidate AS MATERIALIZED (
-  SELECT id, performed_at AS before, locked_by_id IS NULL AS unowned
+  SELECT id, ctid AS place, performed_at AS before, locked_by_id IS NULL AS unowned
   FROM good_jobs
   WHERE finished_at IS NULL AND locked_by_id IS NULL AND scheduled_at <= now()
     AND job_class = ANY($1::text[]) AND (performed_at IS NULL OR id <> ALL($9::uuid[]))

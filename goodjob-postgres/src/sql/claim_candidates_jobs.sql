@@ -2,7 +2,7 @@
 -- as the gem does not ask them there: they hold back who looks for jobs. `$3` and `$4` have no say here and
 -- are named for their types. A row that is locked is passed over, as in every claim: then a worker was quicker.
 , candidate AS MATERIALIZED (
-  SELECT id, performed_at AS before, locked_by_id IS NULL AS unowned
+  SELECT id, ctid AS place, performed_at AS before, locked_by_id IS NULL AS unowned
   FROM good_jobs
   WHERE id = ANY($10::uuid[])
     AND finished_at IS NULL AND locked_by_id IS NULL AND scheduled_at <= now()

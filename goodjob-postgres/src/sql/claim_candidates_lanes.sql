@@ -2,13 +2,14 @@
 -- no more rows of it than its `$14`. `$15` is the lane's place in a queue list that goes by order.
 --
 -- Rows are looked at without locks first, since the order of a claim goes over all lanes; then as many as
--- are wanted, and `$3` more in case somebody holds some, are row-locked in that order. The row lock judges
--- the newest version of the row again. If lanes were cut off at so many rows, what sorts after the first such
--- cut may not be next: it is left for the next claim.
+-- are wanted, and `$3` more in case somebody holds some, are row-locked in that order, at their places: by id
+-- the key's index would be walked down for each. The row lock judges the newest version of the row again. If
+-- lanes were cut off at so many rows, what sorts after the first such cut may not be next: it is left for the
+-- next claim.
+-- Where rows are looked up by place or id, other conditions are put so that no index fits them: for a plan that
+-- is made of an empty table each is as good, and the whole index of lanes was walked for every job.
 -- `$9` are the jobs that this process has: if somebody takes it for dead and clears their owner, its own
 -- session finds their locks free, and would run them beside themselves.
--- Where rows are looked up by id, other conditions are put so that no index fits them: for a plan that is made
--- of an empty table each is as good as the key's, and the whole index of lanes was walked for every job.
 -- Rows without a queue are one lane, whatever their priority, and have no floor.
 , lane AS MATERIALIZED (
   SELECT n, queue_name, priority, COALESCE(at, '-infinity') AS at,
@@ -19,7 +20,7 @@
   SELECT l.n, l.turn, s.*
   FROM lane l CROSS JOIN LATERAL (
     SELECT * FROM (
-      SELECT g.id, g.priority, g.scheduled_at FROM good_jobs g
+      SELECT g.id, g.ctid AS place, g.priority, g.scheduled_at FROM good_jobs g
       WHERE g.queue_name = l.queue_name AND g.priority = l.priority
         AND g.finished_at IS NULL AND g.locked_by_id IS NULL AND g.scheduled_at <= now()
         AND (g.scheduled_at, g.id) >= (l.at, l.id)
@@ -32,7 +33,7 @@
       ORDER BY g.scheduled_at, g.id LIMIT l.depth) AS of_both
     UNION ALL
     SELECT * FROM (
-      SELECT g.id, g.priority, g.scheduled_at FROM good_jobs g
+      SELECT g.id, g.ctid AS place, g.priority, g.scheduled_at FROM good_jobs g
       WHERE l.priority IS NULL AND g.queue_name = l.queue_name AND g.priority IS NULL
         AND g.finished_at IS NULL AND g.locked_by_id IS NULL AND g.scheduled_at <= now()
         AND (g.scheduled_at, g.id) >= (l.at, l.id)
@@ -45,7 +46,7 @@
       ORDER BY g.scheduled_at, g.id LIMIT l.depth) AS of_a_queue
     UNION ALL
     SELECT * FROM (
-      SELECT g.id, g.priority, g.scheduled_at FROM good_jobs g
+      SELECT g.id, g.ctid AS place, g.priority, g.scheduled_at FROM good_jobs g
       WHERE l.queue_name IS NULL AND g.queue_name IS NULL
         AND g.finished_at IS NULL AND g.locked_by_id IS NULL AND g.scheduled_at <= now()
         AND g.job_class = ANY($1::text[]) AND (g.performed_at IS NULL OR g.id <> ALL($9::uuid[]))
@@ -64,18 +65,18 @@
     WHERE rows >= depth AND depth < $2::bigint + $3::bigint
     ORDER BY n, priority DESC, scheduled_at DESC, id DESC) AS of_each
   ORDER BY 1, 2, 3, 4, 5 LIMIT 1
-), chosen AS MATERIALIZED (
-  SELECT s.id FROM seen s
+), chosen AS (
+  SELECT s.id, s.place FROM seen s
   WHERE NOT EXISTS (
     SELECT FROM cut c
     WHERE (s.turn, s.priority IS NULL, COALESCE(s.priority, 0), s.scheduled_at, s.id)
         > (c.turn, c.no_priority, c.priority, c.scheduled_at, c.id))
   ORDER BY s.turn, s.priority, s.scheduled_at, s.id LIMIT $2::bigint + $3::bigint
 ), candidate AS MATERIALIZED (
-  SELECT c.id, j.before, true AS unowned
+  SELECT c.id, j.place, j.before, true AS unowned
   FROM chosen c CROSS JOIN LATERAL (
-    SELECT g.performed_at AS before FROM good_jobs g
-    WHERE g.id = c.id AND num_nulls(g.finished_at, g.locked_by_id) = 2 AND COALESCE(g.scheduled_at, 'infinity') <= now()
+    SELECT g.ctid AS place, g.performed_at AS before FROM good_jobs g
+    WHERE g.ctid = c.place AND num_nulls(g.finished_at, g.locked_by_id) = 2 AND COALESCE(g.scheduled_at, 'infinity') <= now()
       AND $4::text[] IS NULL AND ($6::smallint = 1 OR current_setting('goodjob.session', true) = $7::text)
     FOR NO KEY UPDATE SKIP LOCKED) AS j
 ), rest AS (

@@ -2,7 +2,9 @@
 --
 -- pg_try_advisory_lock stands in a materialised CTE over rows that are row-locked already: evaluated
 -- next to an updated table it may run twice for a row and leak a lock (wire contract F5, failure model
--- M7). One UPDATE and not two, because each one enters the row into every index again.
+-- M7). One UPDATE and not two, because each one enters the row into every index again. It finds the rows by
+-- their places, which spares a look at the key's index. The lock of a row may have waited its way to a version that
+-- this statement does not see: there is nothing at its place, and it is passed over before its lock is taken.
 -- Tables are read by arrays and in LATERAL, never joined to what was computed: the plan is made once, perhaps
 -- while they are empty, and a join may then start from all rows that there will be.
 --
@@ -24,7 +26,7 @@
 -- an owner whose lock was held all the same: somebody is just taking or ending them. After a full catch
 -- it stays 0, so that no further row is pulled for it.
 , counted AS MATERIALIZED (
-  SELECT row_number() OVER () AS n, c.id, c.before, c.unowned, CASE WHEN c.before IS NULL THEN 0 ELSE 1 + (
+  SELECT row_number() OVER () AS n, c.id, c.place, c.before, c.unowned, CASE WHEN c.before IS NULL THEN 0 ELSE 1 + (
     SELECT count(*) FROM good_job_executions e
     WHERE e.active_job_id = c.id AND e.created_at <> c.before
       AND e.error_event = 0 AND e.error ~ '^GoodJob::Interrupt[A-Za-z]*: Interrupted after starting perform at'
@@ -34,10 +36,13 @@
           AND (x.error_event = 0 AND x.error ~ '^GoodJob::Interrupt[A-Za-z]*: Interrupted after starting perform at') IS NOT TRUE)) END AS times
   FROM candidate c
 ), locked AS MATERIALIZED (
-  -- CASE, because AND may try the lock first and then leave it on a row that is passed over.
-  SELECT n, id, before, unowned, times FROM counted
-  WHERE CASE WHEN (times >= 2) = $8::boolean THEN $6::smallint = 1
-     OR pg_try_advisory_lock(('x' || substr(md5('good_jobs-' || id::text), 1, 16))::bit(64)::bigint) ELSE false END
+  -- CASE, because AND may try the lock first and then leave it on a row that is passed over. No EXISTS, which might
+  -- be planned as a hash of the whole table.
+  SELECT n, id, place, before, unowned, times FROM counted
+  WHERE CASE WHEN (SELECT true FROM good_jobs g WHERE g.ctid = place) IS NULL THEN false
+             WHEN (times >= 2) = $8::boolean THEN $6::smallint = 1
+               OR pg_try_advisory_lock(('x' || substr(md5('good_jobs-' || id::text), 1, 16))::bit(64)::bigint)
+             ELSE false END
   LIMIT $2::bigint
 ), claimed AS (
   UPDATE good_jobs j SET
@@ -48,45 +53,43 @@
                  ELSE 'GoodJob::InterruptedError: Interrupted after starting perform at '''
                       || COALESCE(to_char(j.performed_at, 'YYYY-MM-DD HH24:MI:SS'), j.performed_at::text) || ' UTC''' END,
     error_event = CASE WHEN j.performed_at IS NULL THEN j.error_event ELSE 0 END
-  WHERE j.id = ANY(ARRAY(SELECT id FROM locked))
+  WHERE j.ctid = ANY(ARRAY(SELECT place FROM locked))
   RETURNING j.id, j.job_class, j.queue_name, j.priority, j.serialized_params, j.labels, j.created_at, j.scheduled_at,
             j.concurrency_key, j.batch_id, j.batch_callback_id, j.cron_key, j.cron_at,
             j.performed_at, j.error, j.error_event, j.executions_count,
             CASE WHEN j.concurrency_key IS NOT NULL THEN gen_random_uuid() END AS execution_id
-), taken AS MATERIALIZED (
+), resumed AS MATERIALIZED (
   SELECT c.*, l.before, l.times
-  FROM claimed c JOIN locked l ON l.id = c.id
+  FROM (SELECT id, before, times FROM locked WHERE before IS NOT NULL) l JOIN claimed c ON c.id = l.id
 ), interrupted AS (
   UPDATE good_job_executions e
   SET error = c.error, error_event = 0, finished_at = c.performed_at, duration = interval '0'
-  FROM taken c CROSS JOIN LATERAL (
+  FROM resumed c CROSS JOIN LATERAL (
     SELECT x.ctid AS place FROM good_job_executions x
     WHERE x.active_job_id = c.id AND x.finished_at IS NULL OFFSET 0) AS unfinished
-  WHERE c.before IS NOT NULL AND e.ctid = unfinished.place AND e.finished_at IS NULL
+  WHERE e.ctid = unfinished.place AND e.finished_at IS NULL
 ), vanished AS (
   INSERT INTO good_job_executions (id, created_at, updated_at, active_job_id, job_class, queue_name,
                                    serialized_params, scheduled_at, finished_at, duration, error, error_event)
   SELECT gen_random_uuid(), CASE WHEN isfinite(c.before) THEN c.before ELSE c.performed_at END, c.performed_at, c.id, c.job_class, c.queue_name,
-         CASE WHEN jsonb_typeof(c.serialized_params) IS DISTINCT FROM 'object' THEN '{}'
-              WHEN c.serialized_params->>'executions' ~ '^[0-9]+$' AND jsonb_typeof(c.serialized_params->'executions') = 'number'
-                   THEN c.serialized_params
+         CASE WHEN btrim((c.serialized_params->'executions')::text, '0123456789') = '' THEN c.serialized_params
+              WHEN jsonb_typeof(c.serialized_params) IS DISTINCT FROM 'object' THEN '{}'
               ELSE c.serialized_params - 'executions' END,
          CASE WHEN isfinite(c.scheduled_at) THEN c.scheduled_at WHEN isfinite(c.before) THEN c.before ELSE c.performed_at END,
          c.performed_at, interval '0', c.error, 0
-  FROM taken c
-  WHERE c.before IS NOT NULL AND (
+  FROM resumed c
+  WHERE (
     SELECT count(*) FROM good_job_executions e
     WHERE e.active_job_id = c.id AND (e.finished_at IS NULL OR e.created_at = c.before)) = 0
 ), started AS (
   INSERT INTO good_job_executions (id, created_at, updated_at, active_job_id, job_class, queue_name,
                                    serialized_params, scheduled_at, process_id)
   SELECT execution_id, performed_at, performed_at, id, job_class, queue_name,
-         CASE WHEN jsonb_typeof(serialized_params) IS DISTINCT FROM 'object' THEN '{}'
-              WHEN serialized_params->>'executions' ~ '^[0-9]+$' AND jsonb_typeof(serialized_params->'executions') = 'number'
-                   THEN serialized_params
+         CASE WHEN btrim((serialized_params->'executions')::text, '0123456789') = '' THEN serialized_params
+              WHEN jsonb_typeof(serialized_params) IS DISTINCT FROM 'object' THEN '{}'
               ELSE serialized_params - 'executions' END,
          CASE WHEN isfinite(scheduled_at) THEN scheduled_at ELSE performed_at END, $5::uuid
-  FROM taken WHERE execution_id IS NOT NULL
+  FROM claimed WHERE execution_id IS NOT NULL
 ), contention AS (
   SELECT CASE WHEN (SELECT count(*) FROM locked) < $2::bigint
               THEN (SELECT count(*) FROM candidate WHERE unowned) - (SELECT count(*) FROM locked WHERE unowned)
@@ -99,12 +102,12 @@
          (SELECT something FROM paused) AS paused, (SELECT exhausted FROM rest) AS exhausted
 )
 SELECT contention.contended, contention.suspects, contention.paused, now() AS at,
-       CASE WHEN j.id IS NOT DISTINCT FROM (SELECT id FROM taken LIMIT 1) THEN contention.exhausted END AS exhausted, j.*
+       CASE WHEN j.id IS NOT DISTINCT FROM (SELECT id FROM claimed LIMIT 1) THEN contention.exhausted END AS exhausted, j.*
 FROM contention LEFT JOIN (
-  SELECT id, job_class, queue_name, priority, serialized_params, labels,
-         concurrency_key, batch_id, batch_callback_id, cron_key, cron_at::timestamptz AS cron_at,
-         created_at::timestamptz AS created_at, scheduled_at::timestamptz AS scheduled_at,
-         performed_at::timestamptz AS performed_at, NULL::timestamptz AS finished_at,
-         error, error_event, executions_count, $5::uuid AS locked_by_id, times AS interruptions, execution_id
-  FROM taken
+  SELECT c.id, c.job_class, c.queue_name, c.priority, c.serialized_params, c.labels,
+         c.concurrency_key, c.batch_id, c.batch_callback_id, c.cron_key, c.cron_at::timestamptz AS cron_at,
+         c.created_at::timestamptz AS created_at, c.scheduled_at::timestamptz AS scheduled_at,
+         c.performed_at::timestamptz AS performed_at, c.error, c.error_event, c.executions_count,
+         r.times AS interruptions, c.execution_id
+  FROM claimed c LEFT JOIN resumed r ON r.id = c.id
 ) j ON true;

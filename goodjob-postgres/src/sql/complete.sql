@@ -22,9 +22,8 @@ WITH present AS MATERIALIZED (
     (id, created_at, updated_at, active_job_id, job_class, queue_name, serialized_params, scheduled_at,
      process_id, finished_at, duration)
   SELECT $2::uuid, performed_at, finished_at, id, job_class, queue_name,
-         CASE WHEN jsonb_typeof(serialized_params) IS DISTINCT FROM 'object' THEN '{}'
-              WHEN serialized_params->>'executions' ~ '^[0-9]+$' AND jsonb_typeof(serialized_params->'executions') = 'number'
-                   THEN serialized_params
+         CASE WHEN btrim((serialized_params->'executions')::text, '0123456789') = '' THEN serialized_params
+              WHEN jsonb_typeof(serialized_params) IS DISTINCT FROM 'object' THEN '{}'
               ELSE serialized_params - 'executions' END,
          CASE WHEN isfinite(scheduled_at) THEN scheduled_at ELSE performed_at END,
          $6::uuid, finished_at, make_interval(secs => $5::float8)

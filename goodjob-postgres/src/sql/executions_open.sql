@@ -5,9 +5,8 @@
 INSERT INTO good_job_executions (id, created_at, updated_at, active_job_id, job_class, queue_name,
                                  serialized_params, scheduled_at, process_id)
 SELECT execution_id, performed_at, performed_at, id, job_class, queue_name,
-       CASE WHEN jsonb_typeof(serialized_params) IS DISTINCT FROM 'object' THEN '{}'
-            WHEN serialized_params->>'executions' ~ '^[0-9]+$' AND jsonb_typeof(serialized_params->'executions') = 'number'
-                 THEN serialized_params
+       CASE WHEN btrim((serialized_params->'executions')::text, '0123456789') = '' THEN serialized_params
+            WHEN jsonb_typeof(serialized_params) IS DISTINCT FROM 'object' THEN '{}'
             ELSE serialized_params - 'executions' END,
        CASE WHEN isfinite(scheduled_at) THEN scheduled_at ELSE performed_at END, $5::uuid
 FROM unnest($1::uuid[], $2::uuid[], $3::timestamptz[], $4::int[])

@@ -69,9 +69,8 @@ WITH ended AS MATERIALIZED (
     (id, created_at, updated_at, active_job_id, job_class, queue_name, serialized_params, scheduled_at,
      process_id, finished_at, duration, error, error_event, error_backtrace)
   SELECT execution_id, performed_at, now(), id, job_class, queue_name,
-         CASE WHEN jsonb_typeof(serialized_params) IS DISTINCT FROM 'object' THEN '{}'
-              WHEN serialized_params->>'executions' ~ '^[0-9]+$' AND jsonb_typeof(serialized_params->'executions') = 'number'
-                   THEN serialized_params
+         CASE WHEN btrim((serialized_params->'executions')::text, '0123456789') = '' THEN serialized_params
+              WHEN jsonb_typeof(serialized_params) IS DISTINCT FROM 'object' THEN '{}'
               ELSE serialized_params - 'executions' END,
          CASE WHEN isfinite(was_due) THEN was_due ELSE performed_at END,
          $12::uuid, now(), make_interval(secs => seconds), error, error_event,
@@ -103,9 +102,8 @@ WITH ended AS MATERIALIZED (
     (id, created_at, updated_at, active_job_id, job_class, queue_name, serialized_params, scheduled_at,
      process_id, finished_at, duration, error, error_event)
   SELECT d.execution_id, d.performed_at, now(), d.id, d.job_class, d.queue_name,
-         CASE WHEN jsonb_typeof(d.serialized_params) IS DISTINCT FROM 'object' THEN '{}'
-              WHEN d.serialized_params->>'executions' ~ '^[0-9]+$' AND jsonb_typeof(d.serialized_params->'executions') = 'number'
-                   THEN d.serialized_params
+         CASE WHEN btrim((d.serialized_params->'executions')::text, '0123456789') = '' THEN d.serialized_params
+              WHEN jsonb_typeof(d.serialized_params) IS DISTINCT FROM 'object' THEN '{}'
               ELSE d.serialized_params - 'executions' END,
          CASE WHEN isfinite(d.scheduled_at) THEN d.scheduled_at ELSE d.performed_at END,
          $12::uuid, now(), make_interval(secs => d.seconds),

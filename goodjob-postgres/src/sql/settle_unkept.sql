@@ -2,7 +2,7 @@
 -- the current one. A statement beside settle.sql, which most workers need alone: as a part of it, it made
 -- each outcome half as dear again. The fence is the same, and nobody is waited for here either.
 --
--- What this neither deletes nor finds blocked is left to settle.sql: rows of cron, which are kept (wire
+-- It tells of those that it did not delete. What it does not find blocked or gone either is left to settle.sql: rows of cron, which are kept (wire
 -- contract 4.4), and attempts that were fenced off or have ended before. A job that was discarded by force
 -- meanwhile goes: the gem judges by how the attempt ended.
 -- A job that is not there counts as written: the answer to its deletion may have been lost, nothing is
@@ -13,34 +13,29 @@
 WITH ended AS MATERIALIZED (
   SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::timestamptz[], $4::int[])
     AS d(id, execution_id, performed_at, executions_count)
-), present AS MATERIALIZED (
-  SELECT d.id, d.execution_id
-  FROM ended d CROSS JOIN LATERAL (
-    SELECT FROM good_jobs j
+), looked AS MATERIALIZED (
+  SELECT d.*, g.id AS found, g.has_attempts
+  FROM ended d LEFT JOIN LATERAL (
+    SELECT j.id, j.executions_count > 1 OR j.concurrency_key IS NOT NULL
+                 OR j.performed_at <= now() - interval '100 ms' AS has_attempts
+    FROM good_jobs j
     WHERE j.id = d.id AND j.performed_at = d.performed_at AND j.executions_count = d.executions_count
       AND (j.locked_by_id = $5::uuid OR j.locked_by_id IS NULL) AND j.cron_key IS NULL
       AND (j.finished_at IS NULL
            OR NOT EXISTS (SELECT FROM good_job_executions x
                           WHERE x.id = d.execution_id AND x.finished_at IS NOT NULL))
-    FOR UPDATE OF j SKIP LOCKED) AS g
+    FOR UPDATE OF j SKIP LOCKED) AS g ON true
 ), gone AS (
-  DELETE FROM good_jobs g WHERE g.id = ANY(ARRAY(SELECT id FROM present))
-  RETURNING g.id, g.executions_count, g.performed_at, g.concurrency_key
+  DELETE FROM good_jobs g WHERE g.id = ANY(ARRAY(SELECT found FROM looked WHERE found IS NOT NULL))
 ), attempts AS (
   DELETE FROM good_job_executions x
-  WHERE x.active_job_id = ANY(ARRAY(
-    SELECT id FROM gone WHERE executions_count > 1 OR concurrency_key IS NOT NULL
-                              OR performed_at < now() - interval '100 ms'))
-), left_over AS (
-  SELECT execution_id, id, performed_at, executions_count FROM ended
-  WHERE execution_id NOT IN (SELECT p.execution_id FROM present p JOIN gone o ON o.id = p.id)
+  WHERE x.active_job_id = ANY(ARRAY(SELECT found FROM looked WHERE has_attempts))
 )
-SELECT p.execution_id, true AS written, false AS blocked FROM present p JOIN gone o ON o.id = p.id
-UNION ALL
-SELECT l.execution_id, g.current IS NULL, COALESCE(g.current, false)
-FROM left_over l LEFT JOIN LATERAL (
+SELECT l.execution_id, g.current IS NULL AS written, COALESCE(g.current, false) AS blocked
+FROM looked l LEFT JOIN LATERAL (
   SELECT COALESCE(j.performed_at = l.performed_at AND j.executions_count = l.executions_count, false)
          AND (j.locked_by_id = $5::uuid OR j.locked_by_id IS NULL) AND j.cron_key IS NULL
          AND NOT EXISTS (SELECT FROM good_job_executions x
                          WHERE x.id = l.execution_id AND x.finished_at IS NOT NULL) AS current
-  FROM good_jobs j WHERE j.id = l.id OFFSET 0) AS g ON true;
+  FROM good_jobs j WHERE j.id = l.id OFFSET 0) AS g ON true
+WHERE l.found IS NULL;
