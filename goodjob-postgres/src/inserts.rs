@@ -4,8 +4,10 @@ use std::collections::HashSet;
 
 use chrono::Utc;
 use goodjob_core::{Due, Inserted, NewJob, Payload, StoreError, Timestamp};
+use sqlx::postgres::PgArguments;
+use sqlx::query::QueryAs;
 use sqlx::types::Json;
-use sqlx::{Connection, PgConnection};
+use sqlx::{Connection, PgConnection, Postgres};
 use uuid::Uuid;
 
 use crate::dialect::Dialect;
@@ -15,9 +17,9 @@ use crate::rows::Moment;
 use crate::stand::Stand;
 use crate::{limits, sql};
 
-/// Jobs that one statement stores. More would not be faster, and the server keeps all parameters of a
-/// statement in memory, several times over.
-const LARGEST_INSERT: usize = 5_000;
+/// Jobs that one statement stores. More would not be faster: of several statements the next is made ready while
+/// the server is at one, and it keeps all parameters of a statement in memory, several times over.
+const LARGEST_INSERT: usize = 1_000;
 
 /// Stores all of them or none.
 pub(crate) async fn insert(
@@ -52,12 +54,21 @@ pub(crate) async fn insert_on(
         return limits::insert_on(connection, dialect, jobs).await;
     }
     if jobs.len() <= LARGEST_INSERT {
-        return insert_many(connection, dialect, jobs).await;
+        return Insertion::of(dialect, jobs).store(connection).await;
     }
     let mut transaction = connection.begin().await.map_err(commit_error)?;
     let mut stored = Vec::with_capacity(jobs.len());
-    for jobs in jobs.chunks(LARGEST_INSERT) {
-        stored.extend(insert_many(&mut transaction, dialect, jobs).await?);
+    let mut groups = jobs.chunks(LARGEST_INSERT).map(|jobs| Insertion::of(dialect, jobs));
+    let mut next = groups.next();
+    while let Some(insertion) = next {
+        let making = async {
+            // Not before the server has its work.
+            tokio::task::yield_now().await;
+            groups.next()
+        };
+        let (done, made) = tokio::join!(biased; insertion.store(&mut transaction), making);
+        stored.extend(done?);
+        next = made;
     }
     transaction.commit().await.map_err(commit_error)?;
     Ok(stored)
@@ -95,47 +106,50 @@ async fn insert_one(
     Ok(Inserted::New(job.id))
 }
 
-async fn insert_many(
-    connection: &mut PgConnection,
-    dialect: &Dialect,
-    jobs: &[NewJob],
-) -> Result<Vec<Inserted>, StoreError> {
-    let now = Utc::now();
-    let column = |of: fn(&NewJob) -> &str| jobs.iter().map(of).collect::<Vec<_>>();
-    let labels = |job: &NewJob| (!job.labels.is_empty()).then(|| Json(job.labels.clone()));
-    let (at, wait): (Vec<_>, Vec<_>) = jobs.iter().map(due).unzip();
-    let tick = |job: &NewJob| job.ties.tick.as_ref().map(|tick| tick.key.clone());
-    let tick_at = |job: &NewJob| job.ties.tick.as_ref().and_then(|tick| tick.at);
-    let (_, stored, _): (i64, Option<Vec<Uuid>>, i64) =
-        sqlx::query_as(dialect.sql(sql::INSERT_MANY))
+/// A group of jobs with its statement, ready to be sent.
+struct Insertion<'a> {
+    jobs: &'a [NewJob],
+    query: QueryAs<'a, Postgres, (i64, Option<Vec<Uuid>>, i64), PgArguments>,
+}
+
+impl<'a> Insertion<'a> {
+    fn of(dialect: &Dialect, jobs: &'a [NewJob]) -> Self {
+        let now = Utc::now();
+        let column = |of: fn(&NewJob) -> &str| jobs.iter().map(of).collect::<Vec<_>>();
+        let labels = |job: &NewJob| (!job.labels.is_empty()).then(|| Json(job.labels.clone()));
+        let (at, wait): (Vec<_>, Vec<_>) = jobs.iter().map(due).unzip();
+        let tick = |job: &NewJob| job.ties.tick.as_ref().map(|tick| tick.key.clone());
+        let tick_at = |job: &NewJob| job.ties.tick.as_ref().and_then(|tick| tick.at);
+        let query = sqlx::query_as(dialect.sql(sql::INSERT_MANY))
             .bind(jobs.iter().map(|job| job.id.as_uuid()).collect::<Vec<_>>())
             .bind(column(|job| &job.class))
             .bind(column(|job| &job.queue))
             .bind(jobs.iter().map(|job| job.priority.unwrap_or(0)).collect::<Vec<_>>())
             .bind(jobs.iter().map(|job| Json(Payload::of(job, now))).collect::<Vec<_>>())
-            .bind(jobs.iter().map(labels).collect::<Vec<_>>())
+            .bind(rare(jobs, labels))
             .bind(jobs.iter().map(|job| job.notify).collect::<Vec<_>>())
             .bind(at)
             .bind(wait)
-            .bind(tied(jobs, |job| job.ties.concurrency_key.clone()))
-            .bind(tied(jobs, |job| job.ties.batch.map(Uuid::from)))
-            .bind(tied(jobs, |job| job.ties.batch_callback.map(Uuid::from)))
-            .bind(tied(jobs, tick))
-            .bind(tied(jobs, tick_at))
-            .fetch_one(connection)
-            .await
-            .map_err(commit_error)?;
-    Ok(match stored {
-        None => jobs.iter().map(|job| Inserted::New(job.id)).collect(),
-        Some(stored) => answers(jobs, &HashSet::from_iter(stored)),
-    })
+            .bind(rare(jobs, |job| job.ties.concurrency_key.clone()))
+            .bind(rare(jobs, |job| job.ties.batch.map(Uuid::from)))
+            .bind(rare(jobs, |job| job.ties.batch_callback.map(Uuid::from)))
+            .bind(rare(jobs, tick))
+            .bind(rare(jobs, tick_at));
+        Self { jobs, query }
+    }
+
+    async fn store(self, connection: &mut PgConnection) -> Result<Vec<Inserted>, StoreError> {
+        let (_, stored, _) = self.query.fetch_one(connection).await.map_err(commit_error)?;
+        Ok(match stored {
+            None => self.jobs.iter().map(|job| Inserted::New(job.id)).collect(),
+            // Some were there already.
+            Some(stored) => answers(self.jobs, &HashSet::from_iter(stored)),
+        })
+    }
 }
 
-/// A column of what ties jobs to others; `None` when it has no value in any row.
-fn tied<T>(jobs: &[NewJob], of: impl Fn(&NewJob) -> Option<T>) -> Option<Vec<Option<T>>> {
-    if jobs.iter().all(|job| job.ties.is_empty()) {
-        return None;
-    }
+/// A column that few jobs need; `None` when it has no value in any row.
+fn rare<T>(jobs: &[NewJob], of: impl Fn(&NewJob) -> Option<T>) -> Option<Vec<Option<T>>> {
     let column: Vec<Option<T>> = jobs.iter().map(of).collect();
     column.iter().any(Option::is_some).then_some(column)
 }

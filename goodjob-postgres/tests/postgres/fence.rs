@@ -170,3 +170,33 @@ async fn a_caller_that_goes_away_leaves_no_lock_behind_a_written_outcome() {
     mine.close().await;
     stage.close().await;
 }
+
+/// An attempt whose execution was written while it ran, by a clock that has been set back since: it looks as if
+/// it had begun just now, or were still to begin.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_outcome_is_written_although_the_servers_clock_was_set_back() {
+    let database = crate::database().await;
+    let pool = database.pool().await;
+    let (mine, process) = store(&database, LockStrategy::Hybrid).await;
+    enqueue(&mine).await;
+    let Claim { job, mut token, .. } = claim(&mine).await;
+    token.performed_at += chrono::TimeDelta::hours(1);
+    sqlx::query(
+        "WITH running AS (UPDATE good_jobs SET performed_at = $2::timestamptz RETURNING id, performed_at)
+         INSERT INTO good_job_executions (id, created_at, updated_at, active_job_id)
+         SELECT $1::uuid, performed_at, performed_at, id FROM running",
+    )
+    .bind(token.execution.as_uuid())
+    .bind(token.performed_at)
+    .execute(&pool)
+    .await
+    .unwrap();
+    assert_eq!(mine.settle(&[(token, success())]).await.unwrap(), [Settled::Written]);
+    let attempts = mine.executions(job.id).await.unwrap();
+    assert_eq!(attempts.len(), 1, "{attempts:?}");
+    assert!(attempts[0].finished_at.is_some() && attempts[0].error.is_none(), "{attempts:?}");
+    assert!(mine.job(job.id).await.unwrap().unwrap().finished_at.is_some());
+    mine.leave(&process).await.unwrap();
+    mine.close().await;
+    pool.close().await;
+}
