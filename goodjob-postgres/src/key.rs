@@ -1,9 +1,6 @@
 //! The advisory key that the gem and we agree on.
 
 use md5::{Digest, Md5};
-use uuid::Uuid;
-
-use crate::tables::TableNames;
 
 /// The 64-bit key of a name: the first 8 bytes of its MD5, big-endian (wire contract 3.1). For a job
 /// the name is `good_jobs-<id>`.
@@ -20,31 +17,9 @@ pub fn advisory_key(name: &str) -> i64 {
     i64::from_be_bytes(first)
 }
 
-/// The keys of these jobs, where tables have these names and keys are made by MD5.
-pub(crate) fn job_keys(tables: &TableNames, jobs: &[Uuid]) -> Vec<i64> {
-    let mut name = tables.lock_name("good_jobs-");
-    let begun = name.len();
-    let key = |job: &Uuid| {
-        name.truncate(begun);
-        name.push_str(job.hyphenated().encode_lower(&mut Uuid::encode_buffer()));
-        advisory_key(&name)
-    };
-    jobs.iter().map(key).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn keys_of_jobs_are_of_their_names() {
-        let jobs = [Uuid::from_u128(0), Uuid::from_u128(u128::MAX)];
-        for prefix in ["", "acme_"] {
-            let tables = TableNames::default().with_prefix(prefix).unwrap();
-            let named = jobs.map(|job| advisory_key(&format!("{prefix}good_jobs-{job}")));
-            assert_eq!(job_keys(&tables, &jobs), named);
-        }
-    }
 
     #[test]
     fn the_contracts_vectors_come_out() {

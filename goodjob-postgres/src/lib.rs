@@ -60,6 +60,7 @@ mod stand;
 pub mod status;
 mod store;
 mod tables;
+mod unlock;
 mod upcoming;
 
 pub use batches::EnqueueBatchIn;

@@ -8,9 +8,10 @@ use uuid::Uuid;
 
 use crate::dialect::Dialect;
 use crate::error::store_error;
-use crate::options::BY_INDEX;
+use crate::options::{BY_INDEX, PgOptions};
 use crate::sql;
 use crate::store::PgStore;
+use crate::unlock::unlock;
 
 /// Raw SQL of the same work on one connection: what Postgres itself can do for jobs of one queue and class.
 ///
@@ -20,6 +21,7 @@ use crate::store::PgStore;
 pub struct Bare {
     connection: PgConnection,
     dialect: Dialect,
+    options: PgOptions,
     queue: String,
     class: String,
     process: Uuid,
@@ -36,6 +38,7 @@ impl Bare {
         Ok(Self {
             connection: PgConnection::connect_with(&connect).await.map_err(store_error)?,
             dialect: store.dialect(),
+            options: store.options().clone(),
             queue: queue.to_owned(),
             class: class.to_owned(),
             process: Uuid::now_v7(),
@@ -88,8 +91,7 @@ impl Bare {
     }
 
     async fn unlock(&mut self, ids: &[Uuid]) -> Result<(), StoreError> {
-        sqlx::query(self.dialect.sql(sql::UNLOCK))
-            .bind(ids)
+        unlock(&self.options, &self.dialect, ids)
             .execute(&mut self.connection)
             .await
             .map_err(store_error)?;

@@ -25,11 +25,10 @@ use super::{
     Common, DEADLINE, FIRST_PAUSE, LockCommand, connect, end_predecessor, jittered, within,
 };
 use crate::error::{is_down_for_everyone, is_fatal};
-use crate::key::job_keys;
-use crate::options::{BY_INDEX, LockStrategy, PgOptions};
+use crate::options::{BY_INDEX, LockStrategy};
 use crate::settle::tokens;
 use crate::sql;
-use crate::tables::HashFunction;
+use crate::unlock::unlock;
 
 /// Time between looks at the session: while it holds locks, and while it holds none.
 const WATCH: Duration = Duration::from_secs(1);
@@ -186,13 +185,7 @@ impl LockSession {
         }
         let locked = self.common.options.lock_strategy != LockStrategy::SkipLocked;
         let unlocked = if locked && !jobs.is_empty() {
-            let PgOptions { hash_function, tables, .. } = &self.common.options;
-            // The server takes three times as long where it has to make the keys itself.
-            let query = match hash_function {
-                HashFunction::Md5 => sqlx::query(self.common.dialect.sql(sql::UNLOCK_KEYS))
-                    .bind(job_keys(tables, &jobs)),
-                _ => sqlx::query(self.common.dialect.sql(sql::UNLOCK)).bind(jobs),
-            };
+            let query = unlock(&self.common.options, &self.common.dialect, &jobs);
             within(DEADLINE, query.execute(&mut live.connection)).await.map(drop)
         } else {
             Ok(())
