@@ -8,15 +8,16 @@
 -- A job that is not there counts as written: the answer to its deletion may have been lost, nothing is
 -- left to tell by, and it is as the outcome wants it. Rows are locked FOR UPDATE from the start, since a
 -- weaker lock that DELETE had to raise could wait for a foreign key of the application's.
+-- Rows are deleted at their places: see settle_succeeded.sql.
 -- A first attempt that did not last has no execution yet (ADR 0016), and none is looked for.
 -- Tables are read by arrays and in LATERAL, never joined to what was computed: see claim_start.sql.
 WITH ended AS MATERIALIZED (
   SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::timestamptz[], $4::int[])
     AS d(id, execution_id, performed_at, executions_count)
 ), looked AS MATERIALIZED (
-  SELECT d.*, g.id AS found, g.has_attempts
+  SELECT d.*, g.place, g.has_attempts, (SELECT true FROM good_jobs v WHERE v.ctid = g.place) AS is_found
   FROM ended d LEFT JOIN LATERAL (
-    SELECT j.id, j.executions_count > 1 OR j.concurrency_key IS NOT NULL
+    SELECT j.ctid AS place, j.executions_count > 1 OR j.concurrency_key IS NOT NULL
                  OR j.performed_at <= now() - interval '100 ms' AS has_attempts
     FROM good_jobs j
     WHERE j.id = d.id AND j.performed_at = d.performed_at AND j.executions_count = d.executions_count
@@ -26,10 +27,10 @@ WITH ended AS MATERIALIZED (
                           WHERE x.id = d.execution_id AND x.finished_at IS NOT NULL))
     FOR UPDATE OF j SKIP LOCKED) AS g ON true
 ), gone AS (
-  DELETE FROM good_jobs g WHERE g.id = ANY(ARRAY(SELECT found FROM looked WHERE found IS NOT NULL))
+  DELETE FROM good_jobs g WHERE g.ctid = ANY(ARRAY(SELECT place FROM looked WHERE is_found))
 ), attempts AS (
   DELETE FROM good_job_executions x
-  WHERE x.active_job_id = ANY(ARRAY(SELECT found FROM looked WHERE has_attempts))
+  WHERE x.active_job_id = ANY(ARRAY(SELECT id FROM looked WHERE is_found AND has_attempts))
 )
 SELECT l.execution_id, g.current IS NULL AS written, COALESCE(g.current, false) AS blocked
 FROM looked l LEFT JOIN LATERAL (
@@ -38,4 +39,4 @@ FROM looked l LEFT JOIN LATERAL (
          AND NOT EXISTS (SELECT FROM good_job_executions x
                          WHERE x.id = l.execution_id AND x.finished_at IS NOT NULL) AS current
   FROM good_jobs j WHERE j.id = l.id OFFSET 0) AS g ON true
-WHERE l.found IS NULL;
+WHERE l.is_found IS NULL;
