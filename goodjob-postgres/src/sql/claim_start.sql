@@ -3,8 +3,8 @@
 -- pg_try_advisory_lock stands in a materialised CTE over rows that are row-locked already: evaluated
 -- next to an updated table it may run twice for a row and leak a lock (wire contract F5, failure model
 -- M7). One UPDATE and not two, because each one enters the row into every index again. It finds the rows by
--- their places, which spares a look at the key's index. The lock of a row may have waited its way to a version that
--- this statement does not see: there is nothing at its place, and it is passed over before its lock is taken.
+-- their places, which spares a walk down the key's index. A row that was changed before its lock was had is locked at
+-- a place that this statement does not see: it is passed over before its advisory lock is taken.
 -- Tables are read by arrays and in LATERAL, never joined to what was computed: the plan is made once, perhaps
 -- while they are empty, and a join may then start from all rows that there will be.
 --
