@@ -1,6 +1,6 @@
 -- Stores many jobs on a connection of the store's own, whose TimeZone is UTC: there a `timestamptz` is right
 -- for columns of both types, and each column comes as one array. See insert_jobs.sql for a caller's
--- connection, and for the notices: once per queue and time, at the commit.
+-- connection, and for the notices: once per queue, time and statement, at the commit.
 -- The arrays of what few jobs have (labels, and what ties them to others: a tick, a batch, a key) are NULL where no
 -- job has it: unnest fills up the shorter ones, and a column that is not there costs nothing.
 -- "Now" is the start of the transaction, which may have several of these statements.
