@@ -128,10 +128,12 @@ pub(crate) async fn claim(
     let strategy = options.lock_strategy;
     let (mode, names) = selection(&wanted.queues);
     let count = |number: usize| i64::try_from(number).unwrap_or(i64::MAX);
-    let statement = match (lanes, jobs) {
-        (_, Some(_)) => sql::CLAIM_JOBS,
-        (Some(_), None) => sql::CLAIM_LANES,
-        (None, None) => statement(strategy, &wanted.queues),
+    let lane = lanes.filter(|_| jobs.is_none()).and_then(|lanes| lanes.only(max + slack));
+    let statement = match (jobs, lane, lanes) {
+        (Some(_), _, _) => sql::CLAIM_JOBS,
+        (_, Some(_), _) => sql::CLAIM_LANE,
+        (_, _, Some(_)) => sql::CLAIM_LANES,
+        (None, None, None) => statement(strategy, &wanted.queues),
     };
     let query = sqlx::query(dialect.sql(statement))
         .bind(&wanted.classes)
@@ -143,17 +145,23 @@ pub(crate) async fn claim(
         .bind(session)
         .bind(suspects == Suspects::Only)
         .bind(known);
-    let query = match lanes {
-        _ if jobs.is_some() => query.bind(jobs),
-        Some(all @ Lanes { lanes, .. }) => query
+    let query = match (jobs, lane, lanes) {
+        (Some(_), _, _) => query.bind(jobs),
+        (_, Some(lane), _) => query
+            .bind(lane.queue)
+            .bind(lane.priority)
+            .bind(lane.floor.map(|(at, _)| at))
+            .bind(lane.floor.map(|(_, id)| id))
+            .bind(count(lane.depth)),
+        (_, _, Some(all @ Lanes { lanes, .. })) => query
             .bind(lanes.iter().map(|lane| lane.queue.as_deref()).collect::<Vec<_>>())
             .bind(lanes.iter().map(|lane| lane.priority).collect::<Vec<_>>())
             .bind(lanes.iter().map(|lane| lane.floor.map(|(at, _)| at)).collect::<Vec<_>>())
             .bind(lanes.iter().map(|lane| lane.floor.map(|(_, id)| id)).collect::<Vec<_>>())
             .bind(all.depths(max + slack).map(count).collect::<Vec<_>>())
             .bind(lanes.iter().map(|lane| lane.turn).collect::<Vec<_>>()),
-        None if strategy == LockStrategy::Advisory => query.bind(mode),
-        None => query,
+        _ if strategy == LockStrategy::Advisory => query.bind(mode),
+        _ => query,
     };
     let rows = query.fetch_all(lock_session).await?;
 
@@ -163,13 +171,20 @@ pub(crate) async fn claim(
         (summary.try_get("contended")?, summary.try_get("suspects")?);
     let paused = summary.try_get("paused")?;
     let at = summary.try_get("at")?;
-    let exhausted = summary.try_get::<Option<String>, _>("exhausted")?.unwrap_or_default();
+    let exhausted: Option<String> = summary.try_get("exhausted")?;
     let mut taken = Vec::with_capacity(rows.len());
     for row in rows {
         taken.extend(rows::token(&row)?.map(|token| Taken { token, row }));
     }
     let count = |number| usize::try_from(number).unwrap_or(0);
     let (contended, suspects) = (count(contended), count(suspects));
+    let exhausted = match (lane, taken.len() + contended) {
+        (None, _) => exhausted.unwrap_or_default(),
+        // Nothing was looked at beyond what was wanted.
+        _ if taken.len() >= max => String::new(),
+        (Some(_), 0) => "2".to_owned(),
+        (Some(lane), seen) => if seen < lane.depth { "1" } else { "0" }.to_owned(),
+    };
     let catch = Catch { taken, contended, suspects, look_again: None };
     Ok(Found { catch, paused, at, exhausted })
 }

@@ -51,7 +51,7 @@ const KEPT: Duration = Duration::from_secs(60);
 const MOST_KEPT: usize = 16;
 
 /// A place in a lane, in the order in which its rows are claimed.
-type Floor = (Timestamp, Uuid);
+pub(crate) type Floor = (Timestamp, Uuid);
 
 /// A range of rows, and from where it is read.
 #[derive(Clone, Debug, PartialEq)]
@@ -77,6 +77,16 @@ impl Lane {
     fn rank(&self) -> (i32, bool, Option<i32>) {
         (self.turn, self.priority.is_none(), self.priority)
     }
+}
+
+/// The one lane of a claim that visits no other, which has a queue and a priority.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct OnlyLane<'a> {
+    pub(crate) queue: &'a str,
+    pub(crate) priority: i32,
+    pub(crate) floor: Option<Floor>,
+    /// Rows that are read of it.
+    pub(crate) depth: usize,
 }
 
 #[derive(FromRow)]
@@ -235,6 +245,14 @@ impl Lanes {
         self.lanes.iter().map(of)
     }
 
+    /// The lane of a claim of so many, if it is all there is and needs no case of its own.
+    pub(crate) fn only(&self, wanted: usize) -> Option<OnlyLane<'_>> {
+        let [lane] = &self.lanes[..] else { return None };
+        let (queue, priority) = (lane.queue.as_deref()?, lane.priority?);
+        let depth = self.depths(wanted).next()?;
+        Some(OnlyLane { queue, priority, floor: lane.floor, depth })
+    }
+
     /// Moves the floors to what was taken last, and in lanes that were read to their end to the present,
     /// nearly.
     pub(crate) fn advance(&mut self, found: &Yield<'_>) {
@@ -332,6 +350,18 @@ mod tests {
         assert_eq!(depth(&lanes(&[None; 64]), 516), Some(64));
         assert_eq!(depth(&lanes(&[None; 1_000]), 516), Some(16));
         assert_eq!(depth(&lanes(&[None; 1_000]), 1), Some(1));
+    }
+
+    #[test]
+    fn a_claim_visits_one_lane_if_that_has_a_queue_and_a_priority() {
+        let mut one = lanes(&[Some(7)]);
+        let floor = Some((at(7), Uuid::nil()));
+        assert_eq!(one.only(500), Some(OnlyLane { queue: "q0", priority: 0, floor, depth: 500 }));
+        assert_eq!((lanes(&[]).only(5), lanes(&[None, None]).only(5)), (None, None));
+        one.lanes[0].priority = None;
+        assert_eq!(one.only(5), None);
+        one.lanes[0].queue = None;
+        assert_eq!(one.only(5), None);
     }
 
     #[test]

@@ -18,8 +18,9 @@ use crate::trouble::{Trouble, TroubleKind, Troubles};
 
 /// The largest group written in one statement.
 const MAX_GROUP: usize = 500;
-/// Attempts that may wait for a slot or to be written beyond the slots of all pools.
-const MAX_WAITING: usize = 2_000;
+/// Attempts that may wait for a slot or to be written beyond the slots of all pools: one group is being written
+/// and the next one is full. More would be no faster, and each is a job that runs again after a crash.
+const MAX_WAITING: usize = 2 * MAX_GROUP;
 /// While outcomes come in crowds, a group gathers for so long unless it is full before. A statement costs
 /// about as much as a hundred of its rows.
 const GATHERING: Duration = Duration::from_millis(2);

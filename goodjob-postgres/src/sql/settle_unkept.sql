@@ -2,9 +2,9 @@
 -- the current one. A statement beside settle.sql, which most workers need alone: as a part of it, it made
 -- each outcome half as dear again. The fence is the same, and nobody is waited for here either.
 --
--- It tells of those that it did not delete. What it does not find blocked or gone either is left to settle.sql: rows of cron, which are kept (wire
--- contract 4.4), and attempts that were fenced off or have ended before. A job that was discarded by force
--- meanwhile goes: the gem judges by how the attempt ended.
+-- It tells of those that it did not delete. What it does not find blocked or gone either is left to settle.sql:
+-- rows of cron, which are kept (wire contract 4.4), and attempts that were fenced off or have ended before. A job
+-- that was discarded by force meanwhile goes: the gem judges by how the attempt ended.
 -- A job that is not there counts as written: the answer to its deletion may have been lost, nothing is
 -- left to tell by, and it is as the outcome wants it. Rows are locked FOR UPDATE from the start, since a
 -- weaker lock that DELETE had to raise could wait for a foreign key of the application's.

@@ -64,3 +64,34 @@ async fn rows_below_the_floor_start_within_a_second_of_their_commit_while_others
     worker.stop().await;
     stage.close().await;
 }
+
+/// More than a claim looks at beyond what it wants.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn jobs_behind_rows_that_somebody_holds_start_all_the_same() {
+    const HELD: usize = 300;
+    let database = crate::database().await;
+    let stage = Stage::on(&database).await;
+    let store = database.store().await;
+    let jobs = (0..HELD + 5).map(|_| NewJob::new(&SHORT).unwrap());
+    let jobs = store.adapter().enqueue_all(jobs).await.unwrap();
+    let jobs: Vec<JobId> = jobs.iter().map(|stored| stored.id()).collect();
+    let mut somebody = stage.pool.begin().await.unwrap();
+    sqlx::query("SELECT FROM good_jobs ORDER BY scheduled_at, id LIMIT $1 FOR UPDATE")
+        .bind(i64::try_from(HELD).unwrap())
+        .execute(&mut *somebody)
+        .await
+        .unwrap();
+    let worker = Harness::start_with(&database, stage.naps(), |config, _| {
+        config.poll_interval = Some(secs(1));
+    })
+    .await;
+    let mut started: Vec<JobId> = stage.starts(5).await.into_iter().map(|(id, _)| id).collect();
+    started.sort();
+    assert_eq!(started, jobs[HELD..]);
+    assert!(!stage.has_start().await, "nobody starts what is held");
+    somebody.rollback().await.unwrap();
+    worker.all_finished(&jobs).await;
+    worker.stop().await;
+    store.close().await;
+    stage.close().await;
+}

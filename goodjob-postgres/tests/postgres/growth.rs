@@ -13,6 +13,10 @@ const ME: &str = "'11111111-2222-4333-8444-555555555555'";
 /// Jobs that one claim and one settlement are about.
 const GROUP: usize = 100;
 
+/// The statements of a worker at full speed.
+const USED: [&str; 5] =
+    ["CLAIM_LANE", "CLAIM_LANES", "SETTLE_SUCCEEDED", "SETTLE_UNKEPT", "SETTLE"];
+
 /// A session that plans as a worker does.
 struct Session(PgConnection);
 
@@ -24,10 +28,11 @@ impl Session {
             session.run(&format!("SET {setting} = '{value}'")).await;
         }
         for (name, text) in STATEMENTS {
-            if ["CLAIM_LANES", "SETTLE_SUCCEEDED", "SETTLE_UNKEPT", "SETTLE"].contains(name) {
+            if USED.contains(name) {
                 session.run(&format!("PREPARE {name} AS {text}")).await;
             }
         }
+        session.claim_of_lanes("nothing").await;
         session.claim("nothing", None).await;
         session.succeed("nothing", "SETTLE_SUCCEEDED").await;
         session.succeed("nothing", "SETTLE_UNKEPT").await;
@@ -52,13 +57,26 @@ impl Session {
         pages_of(&plan[0]["Plan"])
     }
 
-    /// Claims a group of a queue from a floor.
+    /// Claims a group of a queue from a floor, which is its only lane.
     async fn claim(&mut self, queue: &str, floor: Option<&str>) -> i64 {
-        let (at, id) = floor.map_or(("NULL", "NULL"), |floor| floor.split_once('|').unwrap());
+        let (at, id) = floor.map_or((None, None), |floor| floor.split_once('|').unzip());
+        let literal =
+            |text: Option<&str>| text.map_or("NULL".to_owned(), |text| format!("'{text}'"));
         self.pages(&format!(
-            "EXECUTE CLAIM_LANES('{{A}}', {GROUP}, 16, NULL, {ME}, 1, 's', false, '{{}}', '{{{queue}}}', '{{0}}', \
-             '{{{at}}}', '{{{id}}}', '{{{}}}', '{{0}}')",
+            "EXECUTE CLAIM_LANE('{{A}}', {GROUP}, 16, NULL, {ME}, 1, 's', false, '{{}}', '{queue}', 0, {}, {}, {})",
+            literal(at),
+            literal(id),
             GROUP + 16
+        ))
+        .await
+    }
+
+    /// Claims a group from two lanes, of which one is empty.
+    async fn claim_of_lanes(&mut self, queue: &str) -> i64 {
+        let each = GROUP + 16;
+        self.pages(&format!(
+            "EXECUTE CLAIM_LANES('{{A}}', {GROUP}, 16, NULL, {ME}, 1, 's', false, '{{}}', '{{{queue},empty}}', '{{0,0}}', \
+             '{{NULL,NULL}}', '{{NULL,NULL}}', '{{{each},{each}}}', '{{0,0}}')",
         ))
         .await
     }
@@ -188,12 +206,19 @@ async fn costs_the_same(first: &str) {
                 .await;
         }
         let mut cost = Vec::new();
-        for (queue, statement) in
-            [("kept", "SETTLE_SUCCEEDED"), ("unkept", "SETTLE_UNKEPT"), ("settled", "SETTLE")]
-        {
+        for (queue, statement) in [
+            ("kept", "SETTLE_SUCCEEDED"),
+            ("unkept", "SETTLE_UNKEPT"),
+            ("settled", "SETTLE"),
+            ("of lanes", "SETTLE_SUCCEEDED"),
+        ] {
             let queue = format!("{size} {queue}");
             run(rows(&format!("'{queue}'"), GROUP + 50, "now() - interval '1 min'", false)).await;
-            cost.push((format!("claim of {queue}"), session.claim(&queue, None).await));
+            let claimed = match queue.ends_with("lanes") {
+                true => session.claim_of_lanes(&queue).await,
+                false => session.claim(&queue, None).await,
+            };
+            cost.push((format!("claim of {queue}"), claimed));
             let floor = session.floor(&queue).await;
             assert!(!floor.is_empty(), "something was claimed");
             cost.push((
