@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use crate::dialect::Dialect;
 use crate::error::store_error;
-use crate::lanes::Lanes;
+use crate::lanes::{Lanes, OnlyLane};
 use crate::options::{DequeueOrder, LockStrategy, PgOptions};
 use crate::{rows, sql};
 
@@ -107,6 +107,8 @@ impl Catch {
 /// What a claim brought.
 pub(crate) struct Found {
     pub(crate) catch: Catch,
+    /// Nothing was taken, since a job that comes first is not plain, as was expected.
+    pub(crate) others: bool,
     /// Whether anything is paused, whatever it is.
     pub(crate) paused: bool,
     /// The server's time.
@@ -128,9 +130,10 @@ pub(crate) async fn claim(
     let strategy = options.lock_strategy;
     let (mode, names) = selection(&wanted.queues);
     let count = |number: usize| i64::try_from(number).unwrap_or(i64::MAX);
-    let lane = lanes.filter(|_| jobs.is_none()).and_then(|lanes| lanes.only(max + slack));
+    let lane = lanes.filter(|_| jobs.is_none()).and_then(|lanes| lanes.only(max, slack));
     let statement = match (jobs, lane, lanes) {
         (Some(_), _, _) => sql::CLAIM_JOBS,
+        (_, Some(OnlyLane { is_plain: true, .. }), _) => sql::CLAIM_PLAIN,
         (_, Some(_), _) => sql::CLAIM_LANE,
         (_, _, Some(_)) => sql::CLAIM_LANES,
         (None, None, None) => statement(strategy, &wanted.queues),
@@ -170,6 +173,7 @@ pub(crate) async fn claim(
     let (contended, suspects): (i64, i64) =
         (summary.try_get("contended")?, summary.try_get("suspects")?);
     let paused = summary.try_get("paused")?;
+    let others = lane.is_some_and(|lane| lane.is_plain) && summary.try_get("others")?;
     let at = summary.try_get("at")?;
     let exhausted: Option<String> = summary.try_get("exhausted")?;
     let mut taken = Vec::with_capacity(rows.len());
@@ -186,7 +190,7 @@ pub(crate) async fn claim(
         (Some(lane), seen) => if seen < lane.depth { "1" } else { "0" }.to_owned(),
     };
     let catch = Catch { taken, contended, suspects, look_again: None };
-    Ok(Found { catch, paused, at, exhausted })
+    Ok(Found { catch, others, paused, at, exhausted })
 }
 
 fn statement(strategy: LockStrategy, queues: &QueueSelector) -> &'static str {

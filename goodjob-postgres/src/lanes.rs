@@ -50,6 +50,9 @@ pub(crate) const UNSURE: Duration = Duration::from_millis(100);
 const KEPT: Duration = Duration::from_secs(60);
 const MOST_KEPT: usize = 16;
 
+/// How long claims reckon with jobs that are not plain after one was met: see `claim_plain.sql`.
+const MIXED: Duration = Duration::from_secs(1);
+
 /// A place in a lane, in the order in which its rows are claimed.
 pub(crate) type Floor = (Timestamp, Uuid);
 
@@ -87,6 +90,8 @@ pub(crate) struct OnlyLane<'a> {
     pub(crate) floor: Option<Floor>,
     /// Rows that are read of it.
     pub(crate) depth: usize,
+    /// Whether its jobs are expected to be plain.
+    pub(crate) is_plain: bool,
 }
 
 #[derive(FromRow)]
@@ -138,6 +143,8 @@ pub(crate) struct Lanes {
     full: bool,
     /// Whether the statements have been used before.
     planned: bool,
+    /// When a job was met that is not plain.
+    mixed: Option<Instant>,
 }
 
 impl Lanes {
@@ -245,12 +252,19 @@ impl Lanes {
         self.lanes.iter().map(of)
     }
 
-    /// The lane of a claim of so many, if it is all there is and needs no case of its own.
-    pub(crate) fn only(&self, wanted: usize) -> Option<OnlyLane<'_>> {
+    /// The lane of a claim of so many, if it is all there is and needs no case of its own. Among plain jobs no more
+    /// are looked at than are wanted, otherwise `slack` more.
+    pub(crate) fn only(&self, wanted: usize, slack: usize) -> Option<OnlyLane<'_>> {
         let [lane] = &self.lanes[..] else { return None };
         let (queue, priority) = (lane.queue.as_deref()?, lane.priority?);
-        let depth = self.depths(wanted).next()?;
-        Some(OnlyLane { queue, priority, floor: lane.floor, depth })
+        let is_plain = self.mixed.is_none_or(|met| met.elapsed() >= MIXED);
+        let depth = self.depths(if is_plain { wanted } else { wanted + slack }).next()?;
+        Some(OnlyLane { queue, priority, floor: lane.floor, depth, is_plain })
+    }
+
+    /// Takes note that a job is not plain, or is looked for that is not.
+    pub(crate) fn meet_others(&mut self) {
+        self.mixed = Some(Instant::now());
     }
 
     /// Moves the floors to what was taken last, and in lanes that were read to their end to the present,
@@ -352,16 +366,22 @@ mod tests {
         assert_eq!(depth(&lanes(&[None; 1_000]), 1), Some(1));
     }
 
-    #[test]
-    fn a_claim_visits_one_lane_if_that_has_a_queue_and_a_priority() {
+    #[tokio::test(start_paused = true)]
+    async fn a_claim_visits_one_lane_if_that_has_a_queue_and_a_priority() {
         let mut one = lanes(&[Some(7)]);
         let floor = Some((at(7), Uuid::nil()));
-        assert_eq!(one.only(500), Some(OnlyLane { queue: "q0", priority: 0, floor, depth: 500 }));
-        assert_eq!((lanes(&[]).only(5), lanes(&[None, None]).only(5)), (None, None));
+        let lane = OnlyLane { queue: "q0", priority: 0, floor, depth: 500, is_plain: true };
+        assert_eq!(one.only(500, 16), Some(lane));
+        one.meet_others();
+        let mixed = OnlyLane { depth: 516, is_plain: false, ..lane };
+        assert_eq!(one.only(500, 16), Some(mixed));
+        tokio::time::advance(MIXED).await;
+        assert!(one.only(500, 16).unwrap().is_plain);
+        assert_eq!((lanes(&[]).only(5, 0), lanes(&[None, None]).only(5, 0)), (None, None));
         one.lanes[0].priority = None;
-        assert_eq!(one.only(5), None);
+        assert_eq!(one.only(5, 0), None);
         one.lanes[0].queue = None;
-        assert_eq!(one.only(5), None);
+        assert_eq!(one.only(5, 0), None);
     }
 
     #[test]

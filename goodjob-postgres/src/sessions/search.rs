@@ -98,6 +98,7 @@ impl Searcher {
     ) -> sqlx::Result<Catch> {
         if terms.suspects == Suspects::Only {
             lanes.forget();
+            lanes.meet_others();
         }
         let most = self.most();
         let mut looks = lanes.are_stale() || lanes.lanes.is_empty() && lanes.wait().is_zero();
@@ -115,7 +116,11 @@ impl Searcher {
                 // It was seen by somebody who wanted more.
                 Suspects::Only => most,
             };
-            let found = self.claim(session, wanted, max, slack, Some(lanes), terms).await?;
+            let mut found = self.claim(session, wanted, max, slack, Some(lanes), terms).await?;
+            if found.others {
+                lanes.meet_others();
+                found = self.claim(session, wanted, max, slack, Some(lanes), terms).await?;
+            }
             if looks {
                 lanes.cost(begun.elapsed());
             }

@@ -4,7 +4,9 @@
 -- when it is wanted; those that others are just taking are passed over, and do not count. `$3` has no say and is
 -- named for its type. How far the lane was read follows from what was taken.
 , candidate AS MATERIALIZED (
-  SELECT g.id, g.ctid AS place, g.performed_at AS before, true AS unowned FROM good_jobs g
+  SELECT g.id, g.ctid AS place, g.performed_at AS before, true AS unowned,
+         g.performed_at IS NULL AND g.concurrency_key IS NULL AS is_plain
+  FROM good_jobs g
   WHERE g.queue_name = $10::text AND g.priority = $11::int
     AND g.finished_at IS NULL AND g.locked_by_id IS NULL AND g.scheduled_at <= now()
     AND (g.scheduled_at, g.id)

@@ -1,11 +1,12 @@
 //! Rows that appear below the floor of a lane while others flow past it.
 
 use chrono::{TimeDelta, Utc};
-use goodjob_core::{JobId, NewJob};
+use goodjob_core::{Fate, JobId, NewJob, QueueSelector, Settled, Store, Wanted};
 use goodjob_postgres::EnqueueIn;
 use goodjob_testkit::Harness;
 use tokio::time::Instant;
 
+use crate::regressions::{CLASS, beating, claim, ended, job};
 use crate::stage::{Nap, Stage, secs};
 
 const SHORT: Nap = Nap { millis: 1 };
@@ -92,6 +93,58 @@ async fn jobs_behind_rows_that_somebody_holds_start_all_the_same() {
     somebody.rollback().await.unwrap();
     worker.all_finished(&jobs).await;
     worker.stop().await;
+    store.close().await;
+    stage.close().await;
+}
+
+/// Of one lane: jobs that are as nearly all, one whose attempt vanished, and one with a concurrency key.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn jobs_of_each_kind_are_claimed_in_one_order() {
+    let database = crate::database().await;
+    let stage = Stage::on(&database).await;
+    let (store, process) = beating(&database).await;
+    for (at_once, others) in [(1, [1, 2]), (3, [0, 2]), (9, [3, 4]), (9, [1, 4]), (2, [1, 3])] {
+        let jobs = store.adapter().enqueue_all((0..5).map(|_| job())).await.unwrap();
+        let jobs: Vec<JobId> = jobs.iter().map(|stored| stored.id()).collect();
+        sqlx::query(
+            "UPDATE good_jobs SET
+               performed_at = CASE WHEN id = $1 THEN now() - interval '1 hour' END,
+               executions_count = CASE WHEN id = $1 THEN 1 END,
+               concurrency_key = CASE WHEN id = $2 THEN 'key' END
+             WHERE id IN ($1, $2)",
+        )
+        .bind(jobs[others[0]].as_uuid())
+        .bind(jobs[others[1]].as_uuid())
+        .execute(&stage.pool)
+        .await
+        .unwrap();
+        let wanted = Wanted { queues: QueueSelector::All, classes: vec![CLASS.to_owned()] };
+        let mut taken = vec![claim(&store).await];
+        while taken.len() < jobs.len() {
+            let claims = store.claim(&wanted, at_once).await.unwrap();
+            assert!(!claims.taken.is_empty(), "{at_once} at once after {}", taken.len());
+            taken.extend(claims.taken);
+        }
+        let order: Vec<JobId> = taken.iter().map(|claim| claim.job.id).collect();
+        assert_eq!(order, jobs, "{at_once} at once");
+        let vanished = jobs.iter().position(|id| *id == jobs[others[0]]).unwrap();
+        let interruptions: Vec<u32> = taken.iter().map(|claim| claim.interruptions).collect();
+        assert_eq!(interruptions.iter().position(|times| *times == 1), Some(vanished));
+        let executions: Vec<(uuid::Uuid, bool)> = sqlx::query_as(
+            "SELECT active_job_id, finished_at IS NULL FROM good_job_executions
+             WHERE active_job_id IN ($1, $2) ORDER BY 2",
+        )
+        .bind(jobs[others[0]].as_uuid())
+        .bind(jobs[others[1]].as_uuid())
+        .fetch_all(&stage.pool)
+        .await
+        .unwrap();
+        let (closed, open) = (jobs[others[0]].as_uuid(), jobs[others[1]].as_uuid());
+        assert_eq!(executions, [(closed, false), (open, true)]);
+        let ended: Vec<_> = taken.iter().map(|claim| (claim.token, ended(Fate::Succeed))).collect();
+        assert_eq!(store.settle(&ended).await.unwrap(), [Settled::Written; 5]);
+    }
+    store.leave(&process).await.unwrap();
     store.close().await;
     stage.close().await;
 }

@@ -15,7 +15,7 @@ const GROUP: usize = 100;
 
 /// The statements of a worker at full speed.
 const USED: [&str; 5] =
-    ["CLAIM_LANE", "CLAIM_LANES", "SETTLE_SUCCEEDED", "SETTLE_UNKEPT", "SETTLE"];
+    ["CLAIM_PLAIN", "CLAIM_LANES", "SETTLE_SUCCEEDED", "SETTLE_UNKEPT", "SETTLE"];
 
 /// A session that plans as a worker does.
 struct Session(PgConnection);
@@ -63,10 +63,10 @@ impl Session {
         let literal =
             |text: Option<&str>| text.map_or("NULL".to_owned(), |text| format!("'{text}'"));
         self.pages(&format!(
-            "EXECUTE CLAIM_LANE('{{A}}', {GROUP}, 16, NULL, {ME}, 1, 's', false, '{{}}', '{queue}', 0, {}, {}, {})",
+            "EXECUTE CLAIM_PLAIN('{{A}}', {GROUP}, 0, NULL, {ME}, 1, 's', false, '{{}}', '{queue}', 0, {}, {}, {})",
             literal(at),
             literal(id),
-            GROUP + 16
+            GROUP
         ))
         .await
     }

@@ -138,6 +138,10 @@ async fn a_claim_reads_ranges_of_the_index_of_lanes() {
         ("UPCOMING_ANY", "NULL, 100, '{A}', 10".to_owned()),
         ("UPCOMING_ONLY", "'{q1,q2}', 100, '{A}', 10".to_owned()),
         (
+            "CLAIM_PLAIN",
+            format!("'{{A}}', 5, 0, NULL, {ME}, 2, 's', false, '{{}}', 'q1', 0, NULL, NULL, 5"),
+        ),
+        (
             "CLAIM_LANE",
             format!("'{{A}}', 5, 16, NULL, {ME}, 2, 's', false, '{{}}', 'q1', 0, NULL, NULL, 21"),
         ),
