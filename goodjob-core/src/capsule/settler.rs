@@ -18,11 +18,6 @@ use crate::trouble::{Trouble, TroubleKind, Troubles};
 
 /// The largest group written in one statement.
 const MAX_GROUP: usize = 500;
-/// Attempts that may be in hand beyond the slots of all pools: a full group gathers while another is written.
-const BEYOND_SLOTS: usize = MAX_GROUP;
-/// Attempts that may be in hand, whatever the slots: two groups like these, and one that is claimed. More would be
-/// no faster, and each whose outcome is not written yet runs again after a crash.
-const LEAST_ROOM: usize = 3 * MAX_GROUP;
 /// While outcomes come in crowds, a group gathers for so long unless it is full before. A statement costs
 /// about as much as a hundred of its rows.
 const GATHERING: Duration = Duration::from_millis(2);
@@ -91,7 +86,9 @@ impl Settler {
     ) -> Self {
         let (store, troubles) = (Arc::clone(backend.store()), backend.troubles().clone());
         let (messages, inbox) = mpsc::unbounded_channel();
-        let room = Arc::new(Semaphore::new((slots + BEYOND_SLOTS).max(LEAST_ROOM)));
+        // One group gathers beyond the slots, or beyond one that is being written and one that is claimed. More would
+        // be no faster, and each attempt whose outcome is not written yet runs again after a crash.
+        let room = Arc::new(Semaphore::new(slots.max(2 * MAX_GROUP) + MAX_GROUP));
         let handle = SettlerHandle { messages, room, meter, troubles: troubles.clone() };
         let writer = Writer { store, troubles, cut, last_try: None, blocked: Vec::new() };
         Self { handle, task: tokio::spawn(writer.run(inbox)) }
