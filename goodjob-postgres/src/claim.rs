@@ -107,8 +107,8 @@ impl Catch {
 /// What a claim brought.
 pub(crate) struct Found {
     pub(crate) catch: Catch,
-    /// Nothing was taken by a claim of plain jobs, although there are jobs: one that comes first is not plain, or
-    /// all that come first are locked by others, and no further was looked.
+    /// A claim of plain jobs took nothing, although there are jobs: one of those that come first is not plain, or
+    /// somebody else has the locks of all of them. It looked no further.
     pub(crate) others: bool,
     /// Whether anything is paused, whatever it is.
     pub(crate) paused: bool,
@@ -174,8 +174,6 @@ pub(crate) async fn claim(
     let (contended, suspects): (i64, i64) =
         (summary.try_get("contended")?, summary.try_get("suspects")?);
     let paused = summary.try_get("paused")?;
-    let plain = lane.is_some_and(|lane| lane.is_plain);
-    let is_mixed = plain && summary.try_get("others")?;
     let at = summary.try_get("at")?;
     let exhausted: Option<String> = summary.try_get("exhausted")?;
     let mut taken = Vec::with_capacity(rows.len());
@@ -191,7 +189,8 @@ pub(crate) async fn claim(
         (Some(_), 0) => "2".to_owned(),
         (Some(lane), seen) => if seen < lane.depth { "1" } else { "0" }.to_owned(),
     };
-    let others = is_mixed || plain && contended > 0 && taken.is_empty();
+    let is_plain = lane.is_some_and(|lane| lane.is_plain);
+    let others = is_plain && contended > 0 && taken.is_empty();
     let catch = Catch { taken, contended, suspects, look_again: None };
     Ok(Found { catch, others, paused, at, exhausted })
 }

@@ -50,7 +50,7 @@ pub(crate) const UNSURE: Duration = Duration::from_millis(100);
 const KEPT: Duration = Duration::from_secs(60);
 const MOST_KEPT: usize = 16;
 
-/// How long claims reckon with jobs that are not plain after one was met: see `claim_plain.sql`.
+/// How long claims do not expect plain jobs alone after another was met: see `claim_plain.sql`.
 const MIXED: Duration = Duration::from_secs(1);
 
 /// A place in a lane, in the order in which its rows are claimed.
@@ -143,7 +143,7 @@ pub(crate) struct Lanes {
     full: bool,
     /// Whether the statements have been used before.
     planned: bool,
-    /// When a job was met that is not plain.
+    /// When jobs were met that a claim of plain ones cannot take.
     mixed: Option<Instant>,
 }
 
@@ -262,7 +262,7 @@ impl Lanes {
         Some(OnlyLane { queue, priority, floor: lane.floor, depth, is_plain })
     }
 
-    /// Takes note that a job is not plain, or is looked for that is not.
+    /// Takes note that there are jobs that a claim of plain ones cannot take, or that such are looked for.
     pub(crate) fn meet_others(&mut self) {
         self.mixed = Some(Instant::now());
     }

@@ -3,9 +3,9 @@
 -- It takes its locks and writes as that does. Starting the longer plan cost a claim of one job a quarter, and a
 -- claim of many a tenth.
 --
--- If there is any other job among those that it would take, it takes none, so that the order is kept, and says
--- so: then they are claimed with the other tail. For that it looks at all candidates first, and `$14` is no more
--- than is wanted. `$8` asks for suspects, which are no plain jobs.
+-- If there is any other job among those that it would take, it takes none, so that the order is kept. That it saw some
+-- and took nothing shows in `contended`: then they are claimed with the other tail. For that it looks at all
+-- candidates first, and `$14` is no more than is wanted. `$8` asks for suspects, which are no plain jobs.
 , locked AS MATERIALIZED (
   SELECT id, place FROM candidate
   WHERE CASE WHEN $8::boolean OR (SELECT NOT bool_and(is_plain) FROM candidate)
@@ -24,10 +24,9 @@
             j.performed_at, j.error, j.error_event, j.executions_count
 ), contention AS (
   SELECT (SELECT count(*) FROM candidate) - (SELECT count(*) FROM locked) AS contended,
-         (SELECT NOT bool_and(is_plain) FROM candidate) AS others, (SELECT something FROM paused) AS paused
+         (SELECT something FROM paused) AS paused
 )
-SELECT contention.contended, 0::bigint AS suspects, COALESCE(contention.others, false) AS others,
-       contention.paused, now() AS at, NULL::text AS exhausted,
+SELECT contention.contended, 0::bigint AS suspects, contention.paused, now() AS at, NULL::text AS exhausted,
        c.id, c.job_class, c.queue_name, c.priority, c.serialized_params, c.labels,
        c.concurrency_key, c.batch_id, c.batch_callback_id, c.cron_key, c.cron_at::timestamptz AS cron_at,
        c.created_at::timestamptz AS created_at, c.scheduled_at::timestamptz AS scheduled_at,
