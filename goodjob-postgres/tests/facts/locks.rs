@@ -68,14 +68,15 @@ async fn fact_21_a_job_whose_lock_session_died_is_not_finished_twice() {
         let scene = Scene::new().await;
         let id = scene.held().await;
         let ruby = scene.gem(GemStrategy::Advisory).await;
-        let ended = sqlx::query(
-            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = $1",
+        // Waits until the session is gone: while it dies it still has the lock, which then is nobody's.
+        let ended: Vec<bool> = sqlx::query_scalar(
+            "SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity WHERE application_name = $1",
         )
         .bind(format!("goodjob lock {}", scene.worker.capsule().process()))
-        .execute(&scene.pool)
+        .fetch_all(&scene.pool)
         .await
         .unwrap();
-        assert_eq!(ended.rows_affected(), 1);
+        assert_eq!(ended, [true]);
         // Either the lock is ours again, or Ruby was quicker and has begun an attempt of its own.
         eventually("somebody holds the lock", PATIENCE, async || {
             let taken_over = scene.worker.attempts(id).await.len() > 1;
