@@ -278,10 +278,6 @@ async fn a_job_of_a_transaction_held_for_two_seconds_starts_here_right_after_its
     })
     .await;
     capsule.drained().await;
-    // The control, committed and due, which nobody is told of: whatever else might wake a pool, a poll, a
-    // timer, a resync, would run it too.
-    let quiet = adapter.enqueue(Say("ok".into())).queue("quiet").notify(false);
-    let quiet = quiet.await.unwrap();
 
     let pool = database.pool().await;
     let mut tx = pool.begin().await.unwrap();
@@ -289,6 +285,11 @@ async fn a_job_of_a_transaction_held_for_two_seconds_starts_here_right_after_its
     let loud = loud.enqueue_in(&mut *tx).await.unwrap();
     sqlx::query("SELECT pg_sleep(2)").execute(&mut *tx).await.unwrap();
     assert_eq!(runs.load(Ordering::SeqCst), 0);
+    // The control, committed and due, which nobody is told of: whatever else might wake a pool, a poll, a
+    // timer, a resync, would run it too. Not before the two seconds, since what was on its way when the pools
+    // began may still arrive then.
+    let quiet = adapter.enqueue(Say("ok".into())).queue("quiet").notify(false);
+    let quiet = quiet.await.unwrap();
     let committing: Timestamp =
         sqlx::query_scalar("SELECT clock_timestamp()").fetch_one(&mut *tx).await.unwrap();
     tx.commit().await.unwrap();
