@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use crate::dialect::Dialect;
 use crate::error::store_error;
-use crate::lanes::{Lanes, OnlyLane};
+use crate::lanes::Lanes;
 use crate::options::{DequeueOrder, LockStrategy, PgOptions};
 use crate::{rows, sql};
 
@@ -131,11 +131,10 @@ pub(crate) async fn claim(
     let strategy = options.lock_strategy;
     let (mode, names) = selection(&wanted.queues);
     let count = |number: usize| i64::try_from(number).unwrap_or(i64::MAX);
-    let lane = lanes.filter(|_| jobs.is_none()).and_then(|lanes| lanes.only(max, slack));
+    let lane = lanes.filter(|_| jobs.is_none()).and_then(|lanes| lanes.only(max));
     let statement = match (jobs, lane, lanes) {
         (Some(_), _, _) => sql::CLAIM_JOBS,
-        (_, Some(OnlyLane { is_plain: true, .. }), _) => sql::CLAIM_PLAIN,
-        (_, Some(_), _) => sql::CLAIM_LANE,
+        (_, Some(_), _) => sql::CLAIM_PLAIN,
         (_, _, Some(_)) => sql::CLAIM_LANES,
         (None, None, None) => statement(strategy, &wanted.queues),
     };
@@ -189,8 +188,7 @@ pub(crate) async fn claim(
         (Some(_), 0) => "2".to_owned(),
         (Some(lane), seen) => if seen < lane.depth { "1" } else { "0" }.to_owned(),
     };
-    let is_plain = lane.is_some_and(|lane| lane.is_plain);
-    let others = is_plain && contended > 0 && taken.is_empty();
+    let others = lane.is_some() && contended > 0 && taken.is_empty();
     let catch = Catch { taken, contended, suspects, look_again: None };
     Ok(Found { catch, others, paused, at, exhausted })
 }

@@ -82,7 +82,7 @@ impl Lane {
     }
 }
 
-/// The one lane of a claim that visits no other, which has a queue and a priority.
+/// The one lane of a claim of plain jobs, which has a queue and a priority.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct OnlyLane<'a> {
     pub(crate) queue: &'a str,
@@ -90,8 +90,6 @@ pub(crate) struct OnlyLane<'a> {
     pub(crate) floor: Option<Floor>,
     /// Rows that are read of it.
     pub(crate) depth: usize,
-    /// Whether its jobs are expected to be plain.
-    pub(crate) is_plain: bool,
 }
 
 #[derive(FromRow)]
@@ -252,14 +250,13 @@ impl Lanes {
         self.lanes.iter().map(of)
     }
 
-    /// The lane of a claim of so many, if it is all there is and needs no case of its own. Among plain jobs no more
-    /// are looked at than are wanted, otherwise `slack` more.
-    pub(crate) fn only(&self, wanted: usize, slack: usize) -> Option<OnlyLane<'_>> {
+    /// The lane of a claim of so many, if it is all there is and plain jobs are expected in it.
+    pub(crate) fn only(&self, wanted: usize) -> Option<OnlyLane<'_>> {
         let [lane] = &self.lanes[..] else { return None };
         let (queue, priority) = (lane.queue.as_deref()?, lane.priority?);
         let is_plain = self.mixed.is_none_or(|met| met.elapsed() >= MIXED);
-        let depth = self.depths(if is_plain { wanted } else { wanted + slack }).next()?;
-        Some(OnlyLane { queue, priority, floor: lane.floor, depth, is_plain })
+        let depth = self.depths(wanted).next()?;
+        is_plain.then_some(OnlyLane { queue, priority, floor: lane.floor, depth })
     }
 
     /// Takes note that there are jobs that a claim of plain ones cannot take, or that such are looked for.
@@ -367,21 +364,21 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_claim_visits_one_lane_if_that_has_a_queue_and_a_priority() {
+    async fn plain_jobs_are_expected_in_a_single_lane_until_others_were_met() {
         let mut one = lanes(&[Some(7)]);
         let floor = Some((at(7), Uuid::nil()));
-        let lane = OnlyLane { queue: "q0", priority: 0, floor, depth: 500, is_plain: true };
-        assert_eq!(one.only(500, 16), Some(lane));
+        let lane = OnlyLane { queue: "q0", priority: 0, floor, depth: 500 };
+        assert_eq!(one.only(500), Some(lane));
         one.meet_others();
-        let mixed = OnlyLane { depth: 516, is_plain: false, ..lane };
-        assert_eq!(one.only(500, 16), Some(mixed));
+        assert_eq!(one.only(500), None);
         tokio::time::advance(MIXED).await;
-        assert!(one.only(500, 16).unwrap().is_plain);
-        assert_eq!((lanes(&[]).only(5, 0), lanes(&[None, None]).only(5, 0)), (None, None));
+        assert!(one.only(500).is_some());
+        assert_eq!((lanes(&[]).only(5), lanes(&[None, None]).only(5)), (None, None));
         one.lanes[0].priority = None;
-        assert_eq!(one.only(5, 0), None);
+        assert_eq!(one.only(5), None);
+        one.lanes[0].priority = Some(0);
         one.lanes[0].queue = None;
-        assert_eq!(one.only(5, 0), None);
+        assert_eq!(one.only(5), None);
     }
 
     #[test]

@@ -18,8 +18,7 @@ statements! {
     CLAIM_EXCEPT = "claim_paused" "claim_candidates_except" "claim_start";
     CLAIM_IN_ORDER = "claim_paused" "claim_candidates_in_order" "claim_start";
     CLAIM_ADVISORY = "claim_paused" "claim_candidates_advisory" "claim_start";
-    CLAIM_PLAIN = "claim_paused" "claim_candidates_lane" "claim_plain";
-    CLAIM_LANE = "claim_paused" "claim_candidates_lane" "claim_start";
+    CLAIM_PLAIN = "claim_paused" "claim_plain";
     CLAIM_LANES = "claim_paused" "claim_candidates_lanes" "claim_start";
     CLAIM_JOBS = "claim_paused" "claim_candidates_jobs" "claim_start";
     LANES_ANY = "lanes_any" "lanes_list";

@@ -1,12 +1,33 @@
--- Tail of a claim of one lane for plain jobs: those that were not begun before and have no concurrency key. Nearly all
--- are, and need none of what claim_start.sql does for the others: no attempt to be closed or counted, no execution.
--- It takes its locks and writes as that does. Starting the longer plan cost a claim of one job a quarter, and a
--- claim of many a tenth.
+-- A claim of plain jobs, those that were not begun before and have no concurrency key, in one lane. Nearly all are
+-- plain and nearly every claim visits one lane, and then this does, from the candidates to what is written, what
+-- claim_candidates_lanes.sql and claim_start.sql do, without what others need: no order over lanes, no attempt to be
+-- closed or counted, no execution. Starting their longer plan costs a claim of one job twice as much, and a claim of
+-- many a fifth more.
 --
--- If there is any other job among those that it would take, it takes none, so that the order is kept. That it saw some
--- and took nothing shows in `contended`: then they are claimed with the other tail. For that it looks at all
--- candidates first, and `$14` is no more than is wanted. `$8` asks for suspects, which are no plain jobs.
-, locked AS MATERIALIZED (
+-- `$10` and `$11` are the lane's queue and priority, `$12` and `$13` its floor. Each row is locked where it is found, and
+-- only when it is wanted (`$14`); those that others are just taking are passed over, and do not count. How far the lane
+-- was read follows from what was taken.
+--
+-- If any of the candidates is another job it takes none, so that the order is kept. That it saw some and took nothing
+-- shows in `contended`: then they are claimed by the other files. `$8` asks for suspects, which are no plain jobs; `$3`
+-- and `$4` have no say and are named for their types.
+, candidate AS MATERIALIZED (
+  SELECT g.id, g.ctid AS place, g.performed_at IS NULL AND g.concurrency_key IS NULL AS is_plain
+  FROM good_jobs g
+  WHERE g.queue_name = $10::text AND g.priority = $11::int
+    AND g.finished_at IS NULL AND g.locked_by_id IS NULL AND g.scheduled_at <= now()
+    AND (g.scheduled_at, g.id)
+        >= (COALESCE($12::timestamptz, '-infinity'), COALESCE($13::uuid, '00000000-0000-0000-0000-000000000000'))
+    AND g.job_class = ANY($1::text[]) AND (g.performed_at IS NULL OR g.id <> ALL($9::uuid[]))
+    AND CASE WHEN (SELECT something FROM paused)
+             THEN (g.job_class = ANY((SELECT classes FROM paused)::text[])
+                   OR g.queue_name = ANY((SELECT queues FROM paused)::text[])
+                   OR g.labels && (SELECT labels FROM paused)::text[]) IS NOT TRUE
+             ELSE true END
+    AND $3::bigint IS NOT NULL AND $4::text[] IS NULL
+    AND ($6::smallint = 1 OR current_setting('goodjob.session', true) = $7::text)
+  ORDER BY g.scheduled_at, g.id LIMIT $14::bigint FOR NO KEY UPDATE SKIP LOCKED
+), locked AS MATERIALIZED (
   SELECT id, place FROM candidate
   WHERE CASE WHEN $8::boolean OR (SELECT NOT bool_and(is_plain) FROM candidate)
                   OR (SELECT true FROM good_jobs g WHERE g.ctid = place) IS NULL THEN false

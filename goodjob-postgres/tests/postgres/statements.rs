@@ -142,10 +142,6 @@ async fn a_claim_reads_ranges_of_the_index_of_lanes() {
             format!("'{{A}}', 5, 0, NULL, {ME}, 2, 's', false, '{{}}', 'q1', 0, NULL, NULL, 5"),
         ),
         (
-            "CLAIM_LANE",
-            format!("'{{A}}', 5, 16, NULL, {ME}, 2, 's', false, '{{}}', 'q1', 0, NULL, NULL, 21"),
-        ),
-        (
             "CLAIM_LANES",
             format!(
                 "'{{A}}', 5, 16, NULL, {ME}, 2, 's', false, '{{}}', '{{q1,q2}}', '{{0,0}}', '{{NULL,NULL}}', \
