@@ -10,7 +10,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
-use goodjob_core::{QueueSelector, Timestamp};
+use goodjob_core::{QueueSelector, Timestamp, Wanted};
 use sqlx::{FromRow, PgConnection};
 use tokio::time::Instant;
 use uuid::Uuid;
@@ -146,23 +146,25 @@ pub(crate) struct Lanes {
 }
 
 impl Lanes {
-    /// Looks where the lanes of these queues begin.
+    /// Looks where the lanes of these queues begin for these classes.
     pub(crate) async fn look(
         session: &mut PgConnection,
         dialect: &Dialect,
-        queues: &QueueSelector,
+        wanted: &Wanted,
     ) -> sqlx::Result<Vec<Lane>> {
-        let (statement, names) = match queues {
+        let (statement, names) = match &wanted.queues {
             QueueSelector::All => (sql::LANES_ANY, None),
             QueueSelector::Except(names) => (sql::LANES_ANY, Some(names)),
             QueueSelector::Only(names) | QueueSelector::InOrder(names) => {
                 (sql::LANES_ONLY, Some(names))
             }
         };
-        let in_order = matches!(queues, QueueSelector::InOrder(_));
+        let in_order = matches!(wanted.queues, QueueSelector::InOrder(_));
         let rows: Vec<LaneRow> = sqlx::query_as(dialect.sql(statement))
             .bind(names)
             .bind(i64::try_from(MAX_LANES + 1).unwrap_or(i64::MAX))
+            .bind(&wanted.classes)
+            .bind(LATE.as_secs_f64())
             .fetch_all(session)
             .await?;
         let lane = |row: LaneRow| Lane { turn: if in_order { row.turn } else { 0 }, ..row.into() };

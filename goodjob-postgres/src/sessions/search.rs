@@ -105,7 +105,7 @@ impl Searcher {
         loop {
             let begun = Instant::now();
             if looks {
-                let looking = Lanes::look(session, &self.common.dialect, &wanted.queues);
+                let looking = Lanes::look(session, &self.common.dialect, wanted);
                 lanes.begin(within(DEADLINE, looking).await?);
             }
             if lanes.are_too_many() {

@@ -133,8 +133,8 @@ async fn a_claim_reads_ranges_of_the_index_of_lanes() {
         return;
     }
     for (statement, parameters) in [
-        ("LANES_ANY", "NULL, 100".to_owned()),
-        ("LANES_ONLY", "'{q1,q2}', 100".to_owned()),
+        ("LANES_ANY", "NULL, 100, '{A}', 2".to_owned()),
+        ("LANES_ONLY", "'{q1,q2}', 100, '{A}', 2".to_owned()),
         ("UPCOMING_ANY", "NULL, 100, '{A}', 10".to_owned()),
         ("UPCOMING_ONLY", "'{q1,q2}', 100, '{A}', 10".to_owned()),
         (
